@@ -1,0 +1,140 @@
+"""How a plugin declares its components: cheap values that name their code without importing it. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pluggy
+
+from genzoo.errors import PluginError
+from genzoo.types import Kind
+
+API_VERSION = "1.0"
+"""The plugin API of this genzoo, ``major.minor``; a declaration of another major version is not loaded."""
+
+PROJECT = "genzoo"
+_F = TypeVar("_F", bound=Callable[..., Any])
+hookimpl: Callable[[_F], _F] = pluggy.HookimplMarker(PROJECT)  # pyright: ignore[reportAssignmentType]
+"""Marks a function of a plugin's declaration module as the implementation of the hook of that name."""
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+RESOURCE_KINDS = ("recipe", "reproduction", "run")
+
+Companion = str | tuple[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A declaration of one plugin component.
+
+    Args:
+        kind: One of the nine kinds, such as ``"model"``.
+        name: Kebab-case, unique within the kind.
+        target: ``"package.module:Class"``, imported when the component is used; inherited when ``base`` is given.
+        options: ``"package.module:Options"``, a torch-free module; empty for a component without options.
+        summary: One line for ``genzoo list``.
+        base: Name of a declaration of the same kind that this one derives from.
+        companions: For a model: kind → name, or (name, options), of the parts it wants when the user names none.
+        defaults: Values of the options that differ from the options model's own defaults.
+        paper: Citation or URL.
+        requires_extra: Import names that an optional feature needs, for ``genzoo doctor``.
+        api: Plugin API version that the declaration was written for.
+
+    Raises:
+        PluginError: If the kind, name or target is malformed.
+
+    Example:
+        >>> Component("model", "beta-vae", base="vae", companions={"loss": ("elbo", {"beta": 4})}).kind
+        <Kind.MODEL: 'model'>
+    """
+
+    kind: Kind
+    name: str
+    target: str = ""
+    options: str = ""
+    summary: str = ""
+    base: str | None = None
+    companions: Mapping[str, Companion] = field(default_factory=dict[str, Companion])
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    paper: str = ""
+    requires_extra: tuple[str, ...] = ()
+    api: str = API_VERSION
+
+    def __init__(
+        self,
+        kind: Kind | str,
+        name: str,
+        target: str = "",
+        options: str = "",
+        summary: str = "",
+        base: str | None = None,
+        companions: Mapping[str, Companion] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        paper: str = "",
+        requires_extra: tuple[str, ...] = (),
+        api: str = API_VERSION,
+    ) -> None:
+        def fail(argument: str, rule: str, got: object) -> None:
+            raise PluginError(f"Component: {argument} must be {rule}, got {got!r}.", "Correct the declaration.")
+
+        if kind not in set(Kind):
+            fail("kind", "one of " + ", ".join(Kind), kind)
+        if not _NAME.fullmatch(name):
+            fail("name", "kebab-case", name)
+        if base is None and not _TARGET.fullmatch(target):
+            fail("target", '"package.module:Class" unless a base is named', target)
+        if options and not _TARGET.fullmatch(options):
+            fail("options", '"package.module:Options"', options)
+        if companions and kind != Kind.MODEL:
+            fail("companions", "empty but for a model", companions)
+        for companion in companions or {}:
+            if companion not in set(Kind):
+                fail("companions", "keyed by kind", companion)
+        values = {
+            "kind": Kind(kind),
+            "name": name,
+            "target": target,
+            "options": options,
+            "summary": summary,
+            "base": base,
+            "companions": dict(companions or {}),
+            "defaults": dict(defaults or {}),
+            "paper": paper,
+            "requires_extra": requires_extra,
+            "api": api,
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A file or folder that a plugin ships: a recipe, a reproduction, or a trained run (an animal of the zoo).
+
+    Args:
+        kind: ``"recipe"`` (a TOML file for ``genzoo run --recipe NAME``), ``"reproduction"`` (a TOML file for
+            ``genzoo reproduce NAME``) or ``"run"`` (a run folder, loaded as ``zoo:NAME``).
+        name: Kebab-case, unique within the kind.
+        path: ``"package:relative/path"`` of package data.
+        summary: One line.
+        sha256: Of the file, or for a run of its checkpoint's manifest; verified when the resource is read.
+    """
+
+    kind: str
+    name: str
+    path: str
+    summary: str = ""
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in RESOURCE_KINDS:
+            raise PluginError(f"Resource: kind must be one of {', '.join(RESOURCE_KINDS)}, got {self.kind!r}.")
+        if not _NAME.fullmatch(self.name):
+            raise PluginError(f"Resource: name must be kebab-case, got {self.name!r}.")
+        if ":" not in self.path:
+            raise PluginError(f'Resource: path must be "package:relative/path", got {self.path!r}.')

@@ -1,0 +1,80 @@
+"""Every error that genzoo raises on purpose, each with the exit code of the command line.
+
+An error reads as one sentence, a cause, and a next step:
+``<operation>: <argument> must be <rule>, got <value>. <Next step>.``
+"""
+
+from __future__ import annotations
+
+
+class GenzooError(Exception):
+    """Base of every error raised on purpose; ``exit_code`` is what the command line returns.
+
+    Args:
+        message: One sentence that says what failed and why.
+        hint: What to do next, a sentence of its own; empty when there is nothing to add.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(GenzooError):
+    """A request that cannot be carried out as written: an option, a name, a recipe, a combination."""
+
+    exit_code = 2
+
+
+class IncompatibleError(UsageError):
+    """Two plugins that do not fit each other; the message names both and the capability that is missing."""
+
+
+class PluginError(GenzooError):
+    """A plugin that is missing, broken or written for another plugin API."""
+
+    exit_code = 3
+
+
+class CorruptError(GenzooError):
+    """Data or a checkpoint that fails its checksum, its format or its declared shapes."""
+
+    exit_code = 4
+
+
+class DivergedError(GenzooError):
+    """A loss, gradient or scheduled value that is not finite."""
+
+    exit_code = 5
+
+
+class RunExistsError(GenzooError):
+    """A run folder that exists already or that another process holds."""
+
+    exit_code = 6
+
+
+class StorageError(GenzooError):
+    """The disk: no space, read-only, an input/output error."""
+
+    exit_code = 7
+
+
+class Interrupted(GenzooError):
+    """A signal stopped the work after a checkpoint was saved.
+
+    Args:
+        signum: The signal's number; the exit code is 128 + signum.
+        message: What was saved and how to go on.
+    """
+
+    def __init__(self, signum: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.signum = signum
+        self.exit_code = 128 + signum

@@ -1,0 +1,46 @@
+"""The nine interfaces, one file each; a plugin subclasses the one of its kind. Names resolve lazily, so that
+importing a scheduler's interface imports no torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genzoo.interfaces.dataset import Dataset
+    from genzoo.interfaces.likelihood import Likelihood
+    from genzoo.interfaces.loss import Loss
+    from genzoo.interfaces.metric import Metric
+    from genzoo.interfaces.model import Model, Parts
+    from genzoo.interfaces.network import Network
+    from genzoo.interfaces.prior import Prior
+    from genzoo.interfaces.scheduler import Progress, Scheduler
+    from genzoo.interfaces.view import RunView
+    from genzoo.interfaces.visualizer import Visualizer
+
+__all__ = [
+    "Dataset",
+    "Likelihood",
+    "Loss",
+    "Metric",
+    "Model",
+    "Network",
+    "Parts",
+    "Prior",
+    "Progress",
+    "RunView",
+    "Scheduler",
+    "Visualizer",
+]
+
+_MODULES = {"Parts": "model", "Progress": "scheduler", "RunView": "view"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, name.lower())}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

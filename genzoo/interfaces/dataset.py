@@ -1,0 +1,48 @@
+"""The interface of a dataset: images in [0, 1], with optional labels and ground-truth factors, split."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from genzoo.options import Options
+from genzoo.types import ImageSpec, Split
+
+
+class Dataset(ABC):
+    """Images with optional labels and factors, in the splits ``train`` and ``test``.
+
+    Subclass requirements:
+        - ``spec``: an `ImageSpec`, known once constructed, before any split is read where that is possible.
+        - `split`: the whole split in memory, the same at each call.
+        - Optionally `transform` (augmentation, dynamic binarization) and ``factor_names``, ``factor_sizes``.
+
+    Args:
+        options: The plugin's options.
+    """
+
+    factor_names: tuple[str, ...] = ()
+    factor_sizes: tuple[int, ...] = ()
+    splits: tuple[str, ...] = ("train", "test")
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    @property
+    @abstractmethod
+    def spec(self) -> ImageSpec:
+        """What one image is."""
+
+    @abstractmethod
+    def split(self, name: str) -> Split:
+        """All images of ``"train"`` or ``"test"``.
+
+        Raises:
+            CorruptError: If a file fails its checksum or format.
+            UsageError: If there is no such split.
+        """
+
+    def transform(self, image: Tensor, *, training: bool) -> Tensor:
+        """Change a batch of images ``[B, C, H, W]`` in [0, 1] as it is drawn; the random state is seeded by the engine."""
+        return image

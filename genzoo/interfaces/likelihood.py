@@ -1,0 +1,51 @@
+"""The interface of a likelihood: p(x|z) from a decoder's raw output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from genzoo.errors import UsageError
+from genzoo.options import Options
+from genzoo.types import ImageSpec
+
+
+class Likelihood(nn.Module, ABC):
+    """p(x|z), a distribution over images, from a decoder's raw output.
+
+    Subclass requirements:
+        - `distribution`, from float32 raw output to a Distribution with event ``[C, H, W]``.
+        - `channels`, unless it is one number a pixel and channel.
+        - `display`, unless the mean already lies in [0, 1].
+
+    Args:
+        options: The plugin's options.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+
+    @abstractmethod
+    def distribution(self, raw: Tensor) -> Distribution:
+        """p(x|z) from float32 ``[*, channels, H, W]``: batch ``[*]``, event ``[C, H, W]``, ``validate_args=False``."""
+
+    def channels(self, image: ImageSpec) -> int:
+        """How many channels the decoder must put out."""
+        return image.channels
+
+    def display(self, likelihood: Distribution) -> Tensor:
+        """An image in [0, 1] to look at: the mean, clamped."""
+        return likelihood.mean.clamp(0, 1)
+
+    def draw(self, likelihood: Distribution) -> Tensor:
+        """A draw of p(x|z), clamped to [0, 1]."""
+        return likelihood.sample().clamp(0, 1)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """See `distribution`; raw output of any precision is taken to float32 (or float64) first."""
+        if raw.dim() < 3:
+            raise UsageError(f"likelihood: raw must be [*, channels, H, W], got {list(raw.shape)}.")
+        return self.distribution(raw.float() if raw.dtype.itemsize < 4 else raw)

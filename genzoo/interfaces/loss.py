@@ -1,0 +1,90 @@
+"""The interface of a loss: an objective from a model's output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from genzoo import estimators
+from genzoo.options import Options
+from genzoo.types import Batch, Capability, Context, LossTerms, ModelOutput
+
+
+class Loss(nn.Module, ABC):
+    """An objective, in nats per image and mean over the batch, as a sum of named terms.
+
+    The base measures distortion and rates once and adds the model's auxiliary terms, so no loss can forget them.
+
+    Subclass requirements:
+        - `terms`: named, weighted, 0-d; together with the model's auxiliary terms they sum to the objective.
+        - ``quantities``: name → configured value of what schedulers may drive, read in `terms` through `quantity`.
+        - ``requires``: capabilities that the model must have.
+        - ``batch_coupled = True`` if the terms of one image depend on the others of its batch.
+        - ``samples``: posterior samples an image, if not 1.
+
+    Args:
+        options: The plugin's options.
+    """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+    batch_coupled: bool = False
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+
+    @property
+    def samples(self) -> int:
+        """K, the number of posterior samples an image that the objective wants."""
+        return 1
+
+    @property
+    def quantities(self) -> Mapping[str, float]:
+        """Configured values of the quantities that a scheduler may drive; the run multiplies them by its factors."""
+        return {}
+
+    @abstractmethod
+    def terms(
+        self,
+        output: ModelOutput,
+        batch: Batch,
+        context: Context,
+        distortion: Tensor,
+        rates: tuple[Tensor, ...],
+    ) -> Mapping[str, Tensor]:
+        """The weighted terms of the objective.
+
+        Args:
+            output: The model's output.
+            batch: The images it was made of.
+            context: Scheduled quantities and the size of the training set.
+            distortion: ``[K, B]`` nats an image, from `estimators.distortion`.
+            rates: ``[K, B]`` a level, top first, from `estimators.rates`.
+
+        Returns:
+            name → 0-d tensor, mean over the batch.
+        """
+
+    def quantity(self, context: Context, name: str) -> float | Tensor:
+        """The scheduled value of a quantity now, or its configured value where nothing drives it."""
+        return context.values.get(name, self.quantities[name])
+
+    def forward(self, output: ModelOutput, batch: Batch, context: Context | None = None) -> LossTerms:
+        """The objective with its terms, distortion and rates.
+
+        Args:
+            output: The model's output for ``batch``.
+            batch: The images.
+            context: None takes the configured values of the quantities.
+        """
+        context = context or Context()
+        distortion = estimators.distortion(output, batch.image)
+        rates = tuple(rate.value for rate in estimators.rates(output.latents))
+        terms = dict(self.terms(output, batch, context, distortion, rates))
+        terms.update({name: value.mean() for name, value in output.auxiliary.items()})
+        objective = torch.stack(list(terms.values())).sum()
+        return LossTerms(objective, terms, distortion.mean(), torch.stack([rate.mean() for rate in rates]))

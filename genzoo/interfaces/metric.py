@@ -1,0 +1,50 @@
+"""The interface of a metric: numbers of a run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from genzoo.options import Options
+from genzoo.types import Capability, ImageSpec
+
+if TYPE_CHECKING:
+    from genzoo.interfaces.model import Model
+    from genzoo.interfaces.view import RunView
+
+
+class Metric(ABC):
+    """Numbers of a run, with the protocol that they were measured by.
+
+    Subclass requirements:
+        - `evaluate`.
+        - ``direction``: ``"higher"`` or ``"lower"`` is better, or None; ``bounds``: least and greatest value or None.
+        - ``unit``: such as ``"nats"``; ``requires``, ``needs_labels``, ``needs_factors`` as a visualizer's.
+
+    Args:
+        options: The plugin's options.
+    """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+    forbids: ClassVar[frozenset[Capability]] = frozenset()
+    needs_labels: ClassVar[bool] = False
+    needs_factors: ClassVar[bool] = False
+    direction: ClassVar[Literal["higher", "lower"] | None] = None
+    bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
+    unit: ClassVar[str] = ""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    @abstractmethod
+    def evaluate(self, run: RunView) -> Mapping[str, float]:
+        """Numbers by name; the empty name is the metric's own. Called under ``no_grad`` and the view's seed, in float32."""
+
+    @property
+    def protocol(self) -> str:
+        """How it is measured, one line, stored beside the numbers."""
+        return ""
+
+    def check(self, model: Model, image: ImageSpec) -> None:
+        """Refuse, before training, what will not work, by raising a `UsageError`."""

@@ -1,0 +1,161 @@
+"""The interface of a model: latents and a likelihood from a batch, and images from latents."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from genzoo.errors import UsageError
+from genzoo.interfaces.likelihood import Likelihood
+from genzoo.interfaces.network import Network
+from genzoo.interfaces.prior import Prior
+from genzoo.options import Options
+from genzoo.randomness import seeded
+from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, LatentSpec, ModelOutput
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a model is built from; the composer resolves it from names.
+
+    Args:
+        image: What one image is.
+        network: Makes encoder and decoder bodies.
+        likelihood: p(x|z) from the decoder's raw output.
+        prior: Makes the prior of the top level from that level's `LatentSpec`.
+    """
+
+    image: ImageSpec
+    network: Network
+    likelihood: Likelihood
+    prior: Callable[[LatentSpec], Prior]
+
+
+class Model(nn.Module, ABC):
+    """Latents and a likelihood from a batch of images, and images from latents.
+
+    Subclass requirements:
+        - Class attribute ``capabilities``.
+        - ``__init__(options, parts)``: call ``super().__init__(options, parts)``; set ``levels``, a `LatentSpec` a
+          level, top first, and ``prior``, from ``parts.prior(levels[0])``.
+        - `encode` and `decode`.
+        - Optionally `after_step`, to update state that no gradient reaches.
+
+    Args:
+        options: The plugin's options.
+        parts: Image spec, network, likelihood and prior factory.
+    """
+
+    capabilities: ClassVar[frozenset[Capability]]
+    levels: tuple[LatentSpec, ...]
+    prior: Prior
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        super().__init__()
+        self.options = options
+        self.image = parts.image
+        self.likelihood = parts.likelihood
+
+    @abstractmethod
+    def encode(self, batch: Batch, *, samples: int = 1, context: Context | None = None) -> Encoding:
+        """Infer latents.
+
+        Args:
+            batch: Images ``[B, C, H, W]`` and, for a conditional model, labels ``[B]``.
+            samples: K, the number of posterior samples an image.
+            context: Scheduled quantities (a temperature, say); None outside training.
+
+        Returns:
+            One `Latent` a level, top first, each with ``sample`` of shape ``[K, B, *event]``.
+        """
+
+    @abstractmethod
+    def decode(self, latents: Sequence[Tensor], label: Tensor | None = None, *, mean: bool = False) -> Distribution:
+        """p(x|z) from the top latents given; lower levels are drawn from p(z_l | z_above), or are its mean.
+
+        Args:
+            latents: One tensor a level, top first, ``[*, *event]``; fewer than ``levels`` leaves the rest to the model.
+            label: int64, of shape ``[B]`` where ``*`` ends in B; required by a conditional model.
+            mean: Take the mean of the lower levels in place of a draw.
+
+        Returns:
+            Distribution with batch shape ``[*]`` and event ``[C, H, W]``.
+        """
+
+    def prior_of_top(self, label: Tensor | None = None) -> Distribution:
+        """p(z) of the top level, or p(z|c) for a conditional prior with labels ``[B]``."""
+        return self.prior(label=label, encode=self._posterior_of)
+
+    def after_step(self, output: ModelOutput) -> None:
+        """Called after each optimizer step with the output it was made of; for moving-average codebooks."""
+
+    def forward(self, batch: Batch, *, samples: int = 1, context: Context | None = None) -> ModelOutput:
+        """Encode, then decode what was encoded. See `encode`."""
+        encoding = self.encode(batch, samples=samples, context=context)
+        likelihood = self.decode([latent.to_decoder for latent in encoding.latents], batch.label)
+        return ModelOutput(encoding.latents, likelihood, encoding.auxiliary, encoding.state)
+
+    @torch.no_grad()
+    def sample(self, n: int, label: Tensor | None = None, *, seed: int | None = None, mean: bool = True) -> Tensor:
+        """Images drawn from the model.
+
+        Args:
+            n: How many.
+            label: int64 ``[n]``; required by a conditional model.
+            seed: Seed of the draw; the global random state is put back. None draws from the global state.
+            mean: Show the likelihood's mean; otherwise a draw from it.
+
+        Returns:
+            ``[n, C, H, W]`` in [0, 1].
+
+        Raises:
+            UsageError: If ``n`` is below 1, or the model is conditional and ``label`` is None.
+        """
+        if n < 1:
+            raise UsageError(f"sample: n must be at least 1, got {n}.")
+        if label is None and Capability.CONDITIONAL in self.capabilities:
+            raise UsageError(
+                "sample: label must be given for a conditional model, got None.", "Pass one label an image."
+            )
+        with seeded(seed):
+            prior = self.prior_of_top(label)
+            latent = prior.sample(torch.Size() if prior.batch_shape else torch.Size([n]))
+            likelihood = self.decode([latent], label)
+            return self.likelihood.display(likelihood) if mean else self.likelihood.draw(likelihood)
+
+    def check_batch(self, batch: Batch) -> None:
+        """Refuse images of another shape and missing or wrong labels, in words that name the rule broken.
+
+        Raises:
+            UsageError: If the shape differs from ``self.image``, or a conditional model gets no or wrong labels.
+        """
+        if tuple(batch.image.shape[1:]) != self.image.shape:
+            raise UsageError(
+                f"encode: image must be [B, {', '.join(map(str, self.image.shape))}], got {list(batch.image.shape)}."
+            )
+        if Capability.CONDITIONAL in self.capabilities:
+            check_label(batch.label, self.image)
+
+    def _posterior_of(self, image: Tensor) -> Distribution:
+        return self.encode(Batch(image)).latents[0].posterior
+
+
+def check_label(label: Tensor | None, image: ImageSpec) -> Tensor:
+    """The label, if it is one int64 a row in [0, classes).
+
+    Raises:
+        UsageError: Otherwise.
+    """
+    if label is None:
+        raise UsageError("decode: label must be given for a conditional model, got None.")
+    if image.classes is None:
+        raise UsageError("decode: a conditional model must have a dataset with labels, got one without.")
+    if label.dtype != torch.int64:
+        raise UsageError(f"decode: label must be int64, got {label.dtype}.")
+    return label

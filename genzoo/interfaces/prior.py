@@ -1,0 +1,57 @@
+"""The interface of a prior: p(z) or p(z|c)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from genzoo.options import Options
+from genzoo.types import ImageSpec, LatentSpec
+
+Encode = Callable[[Tensor], Distribution]
+
+
+class Prior(nn.Module, ABC):
+    """p(z), fixed, learned with the model, or fitted after it.
+
+    Subclass requirements:
+        - `forward`.
+        - ``supports``: ``"real"``, ``"categorical"`` or both.
+        - ``conditional = True`` if the label changes the distribution.
+        - ``fitted = "after"`` if it is trained on a finished model's latents, by default through `nll`.
+
+    Args:
+        options: The plugin's options.
+        latent: Shape and categories of the level that it is the prior of.
+        image: What one image is, for pseudo-inputs and class counts.
+    """
+
+    supports: ClassVar[frozenset[str]] = frozenset({"real"})
+    conditional: ClassVar[bool] = False
+    fitted: ClassVar[Literal["joint", "after"]] = "joint"
+
+    def __init__(self, options: Options, latent: LatentSpec, image: ImageSpec) -> None:
+        super().__init__()
+        self.options = options
+        self.latent = latent
+        self.image = image
+
+    @abstractmethod
+    def forward(self, *, label: Tensor | None = None, encode: Encode | None = None) -> Distribution:
+        """p(z), batch ``[]``; or p(z|c), batch ``[B]``, for labels ``[B]``.
+
+        Args:
+            label: int64 ``[B]``; ignored unless ``conditional``.
+            encode: From images to the model's q(z|x), for a prior made of pseudo-inputs.
+        """
+
+    def initialise(self, images: Tensor) -> None:
+        """See training images once, ``[N, C, H, W]`` in [0, 1], before training; for pseudo-inputs."""
+
+    def nll(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
+        """−log p(z) of ``[B, *event]``, ``[B]`` in nats; what the second stage minimises when ``fitted`` is "after"."""
+        return -self(label=label).log_prob(latents)

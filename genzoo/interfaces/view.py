@@ -1,0 +1,73 @@
+"""What visualizers and metrics see of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from genzoo.errors import UsageError
+from genzoo.interfaces.dataset import Dataset
+from genzoo.interfaces.loss import Loss
+from genzoo.interfaces.model import Model
+from genzoo.types import Batch, ImageSpec, Split
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A read-only view of a run: its model in eval mode, its data and its history.
+
+    Args:
+        title: For figure titles, such as ``"vae on mnist"``.
+        model: In eval mode, gradients off, on ``device``.
+        dataset: The dataset, for its spec and factor names.
+        splits: ``"train"`` and ``"test"``, limited as the run is.
+        history: One row an epoch, the lines of metrics.jsonl whose ``kind`` is ``"epoch"``:
+            ``epoch``, ``step``, ``seconds``, ``quantities`` (name → value, as ``beta`` and ``lr``), ``train`` and ``test``,
+            each with ``objective``, ``distortion``, ``rate``, ``rates``, ``elbo``, ``ratio``.
+        seed: Seed that every figure and number derives its randomness from.
+        loss: The loss, None for a bare model.
+    """
+
+    title: str
+    model: Model
+    dataset: Dataset
+    splits: Mapping[str, Split]
+    history: Sequence[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    seed: int = 0
+    loss: Loss | None = None
+
+    @property
+    def image(self) -> ImageSpec:
+        return self.model.image
+
+    @property
+    def device(self) -> torch.device:
+        for tensor in (*self.model.parameters(), *self.model.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+    def split(self, name: str = "test") -> Split:
+        """A split by name.
+
+        Raises:
+            UsageError: If it is absent or empty.
+        """
+        split = self.splits.get(name)
+        if split is None or len(split) == 0:
+            raise UsageError(f"view: split must be one of {sorted(self.splits)} with images, got {name!r}.")
+        return split
+
+    def batch(self, n: int | None = None, split: str = "test") -> Batch:
+        """The first ``n`` images of a split (all by default), on the model's device, as the model is evaluated on them."""
+        batch = self.split(split).head(n).batch().to(self.device)
+        return batch.with_image(self.dataset.transform(batch.image, training=False))
+
+    def shuffled(self, n: int, split: str = "test") -> Batch:
+        """``n`` images at random, by the view's seed, without replacement; all when there are fewer."""
+        whole = self.split(split)
+        order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(self.seed))[:n]
+        batch = whole.batch(order).to(self.device)
+        return batch.with_image(self.dataset.transform(batch.image, training=False))

@@ -1,0 +1,44 @@
+"""The interface of a visualizer: figures of a run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from genzoo.options import Options
+from genzoo.types import Capability, ImageSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from genzoo.interfaces.model import Model
+    from genzoo.interfaces.view import RunView
+
+
+class Visualizer(ABC):
+    """Figures of a run; core names the files, writes them and closes the figures.
+
+    Subclass requirements:
+        - `draw`. Make figures with `genzoo.parts.figures`, never through pyplot's global state.
+        - ``requires``: capabilities that the model must have; ``needs_labels`` if the data must have labels.
+        - Optionally `check`, to refuse what capabilities cannot say.
+
+    Args:
+        options: The plugin's options.
+    """
+
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+    needs_labels: ClassVar[bool] = False
+    needs_factors: ClassVar[bool] = False
+    needs_history: ClassVar[bool] = False
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    @abstractmethod
+    def draw(self, run: RunView) -> Mapping[str, Figure]:
+        """Figures by name; the empty name is the visualizer's own. Called under ``no_grad`` and the view's seed."""
+
+    def check(self, model: Model, image: ImageSpec) -> None:
+        """Refuse, before training, what will not work, by raising a `UsageError` (an optional package, a class index)."""

@@ -1,0 +1,40 @@
+"""The base of every plugin's options: a frozen pydantic model that forbids unknown fields. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Options(BaseModel):
+    """Options of one plugin.
+
+    Every field has a default, a description and, where it is a number, bounds; the command line makes a typed
+    flag of each and recipes store the same model.
+
+    Attributes:
+        tiny: Values that make the plugin fit test-sized inputs and run in well under a second.
+
+    Example:
+        >>> from pydantic import Field
+        >>> class WarmUp(Options):
+        ...     epochs: float = Field(10, ge=0, description="Length of the warm-up, in epochs.")
+        >>> WarmUp().epochs
+        10
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        # An option may be called `model_...` or `schema`; pydantic's own names are no reason to refuse it.
+        protected_namespaces=(),
+    )
+
+    tiny: ClassVar[dict[str, Any]] = {}
+
+
+class NoOptions(Options):
+    """For a plugin without options."""

@@ -1,0 +1,1 @@
+"""What several plugins share: public, documented, and free of any plugin's name."""

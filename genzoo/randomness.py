@@ -1,0 +1,52 @@
+"""Seeds that derive from one another, and a scope that leaves the user's random state as it was.
+
+Distributions of torch take no generator, so the default generator is seeded instead and put back afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_MASK = (1 << 64) - 1
+
+
+def derive(seed: int, *stream: int | str) -> int:
+    """A 63-bit seed for a stream of randomness, a pure function of its arguments.
+
+    Mixes with SplitMix64 (Steele et al. 2014), so that neighbouring seeds and steps are unrelated.
+
+    Example:
+        >>> derive(0, "noise", 1) == derive(0, "noise", 1), derive(0, "noise", 1) == derive(0, "noise", 2)
+        (True, False)
+    """
+    state = _mix(seed & _MASK)
+    for part in stream:
+        word = int.from_bytes(part.encode()[:8].ljust(8, b"\0"), "little") if isinstance(part, str) else part
+        state = _mix(state ^ _mix(word & _MASK))
+    return state >> 1
+
+
+def _mix(value: int) -> int:
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Run a block under a seed of torch's default generators and restore their state afterwards.
+
+    Args:
+        seed: The seed, or None to leave the generators alone.
+    """
+    import torch
+
+    if seed is None:
+        yield
+        return
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

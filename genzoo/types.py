@@ -1,0 +1,261 @@
+"""The values that flow between plugins; importing this module imports no torch.
+
+K samples and B images always lead: ``[K, B, *event]``. K is 1 in ordinary training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.distributions import Distribution
+
+Shape = tuple[int, ...]
+
+
+class Kind(StrEnum):
+    """The nine kinds of plugin."""
+
+    MODEL = "model"
+    LOSS = "loss"
+    PRIOR = "prior"
+    SCHEDULER = "scheduler"
+    VISUALIZER = "visualizer"
+    LIKELIHOOD = "likelihood"
+    NETWORK = "network"
+    DATASET = "dataset"
+    METRIC = "metric"
+
+
+class Capability(StrEnum):
+    """What a model can do; a loss, visualizer or metric names the ones it requires."""
+
+    REAL_LATENT = "real-latent"
+    """Every latent is real-valued."""
+    CATEGORICAL_LATENT = "categorical-latent"
+    """Every latent is a code, an integer below ``LatentSpec.categories``."""
+    ONE_LEVEL = "one-level"
+    """There is one level of latents."""
+    HIERARCHICAL = "hierarchical"
+    """There are several levels of latents, top first."""
+    FACTORISED_POSTERIOR = "factorised-posterior"
+    """q(z|x) is a product over latent dimensions."""
+    DETERMINISTIC_POSTERIOR = "deterministic-posterior"
+    """q(z|x) puts all its mass on one point, so that importance sampling says nothing."""
+    CONDITIONAL = "conditional"
+    """The model takes a label and the label changes what it decodes."""
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What one image of a dataset is.
+
+    Args:
+        shape: (channels, height, width).
+        classes: Number of labels, None where there are none.
+        levels: Number of grey levels a pixel takes (256 for 8 bits, 2 when binarized), None if continuous.
+        class_names: One name a class, for figures.
+    """
+
+    shape: Shape
+    classes: int | None = None
+    levels: int | None = 256
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
+
+    @property
+    def pixels(self) -> int:
+        """Number of scalar values an image, C·H·W."""
+        return math.prod(self.shape)
+
+    def class_name(self, label: int) -> str:
+        return self.class_names[label] if self.class_names else str(label)
+
+
+@dataclass(frozen=True)
+class LatentSpec:
+    """What one level of latents is: its event shape, and its number of categories if it is discrete."""
+
+    shape: Shape
+    categories: int | None = None
+
+    @property
+    def support(self) -> str:
+        """``"real"`` or ``"categorical"``, matched against a prior's ``supports``."""
+        return "real" if self.categories is None else "categorical"
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images with what is known of them.
+
+    Args:
+        image: float ``[B, C, H, W]`` in [0, 1].
+        label: int64 ``[B]`` or None.
+        factors: ``[B, F]`` ground-truth factors or None.
+    """
+
+    image: Tensor
+    label: Tensor | None = None
+    factors: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.image.shape[0]
+
+    def __getitem__(self, index: slice | Tensor) -> Batch:
+        return Batch(
+            self.image[index],
+            None if self.label is None else self.label[index],
+            None if self.factors is None else self.factors[index],
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(
+            self.image.to(device),
+            None if self.label is None else self.label.to(device),
+            None if self.factors is None else self.factors.to(device),
+        )
+
+    def with_image(self, image: Tensor) -> Batch:
+        return replace(self, image=image)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A whole split in memory.
+
+    Args:
+        images: ``[N, C, H, W]``, uint8 (0–255, read as value/255) or float in [0, 1].
+        labels: int64 ``[N]`` or None.
+        factors: int64 ``[N, F]`` indices of ground-truth factor values, or None.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+    factors: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def head(self, n: int | None) -> Split:
+        """The first ``n`` images (all of them when ``n`` is None)."""
+        return self if n is None else self.select(slice(0, n))
+
+    def select(self, index: slice | Tensor) -> Split:
+        return Split(
+            self.images[index],
+            None if self.labels is None else self.labels[index],
+            None if self.factors is None else self.factors[index],
+        )
+
+    def batch(self, index: slice | Tensor | None = None) -> Batch:
+        """The images at ``index`` (all by default) as float32 in [0, 1], with their labels and factors."""
+        part = self if index is None else self.select(index)
+        images = part.images
+        scaled = images.float().div_(255) if images.dtype.itemsize == 1 else images.float()
+        return Batch(scaled, part.labels, part.factors)
+
+    def to(self, device: torch.device | str) -> Split:
+        return Split(
+            self.images.to(device),
+            None if self.labels is None else self.labels.to(device),
+            None if self.factors is None else self.factors.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a loss may know of the run: the scheduled quantities now, and how many training images there are.
+
+    Args:
+        values: quantity name → float or 0-d tensor, for example ``{"beta": 0.1}``.
+        dataset_size: Number of training images, for minibatch-weighted estimators.
+    """
+
+    values: Mapping[str, float | Tensor] = field(default_factory=dict[str, "float | Tensor"])
+    dataset_size: int = 1
+
+
+@dataclass(frozen=True)
+class Latent:
+    """One level of latents.
+
+    Args:
+        posterior: q(z|x), batch ``[B]`` or ``[K, B]``.
+        prior: p(z), batch ``[]``, ``[B]`` or ``[K, B]``.
+        sample: ``[K, B, *event]``; integers if categorical.
+        decoder_input: What the decoder reads instead of ``sample`` (a straight-through surrogate), or None.
+    """
+
+    posterior: Distribution
+    prior: Distribution
+    sample: Tensor
+    decoder_input: Tensor | None = None
+
+    @property
+    def to_decoder(self) -> Tensor:
+        return self.sample if self.decoder_input is None else self.decoder_input
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a model makes of a batch before decoding.
+
+    Args:
+        latents: One a level, top first.
+        auxiliary: name → ``[B]`` extra terms, weighted, in nats per image, that every objective adds.
+        state: name → detached tensors for ``Model.after_step`` and metrics.
+    """
+
+    latents: tuple[Latent, ...]
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    state: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """An encoding with the likelihood decoded from it, batch ``[K, B]`` and event ``[C, H, W]``."""
+
+    latents: tuple[Latent, ...]
+    likelihood: Distribution
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    state: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """An objective and what it is made of, each a batch mean in nats per image.
+
+    Args:
+        objective: ``[]``, what the optimizer minimises.
+        terms: name → ``[]``, weighted; they sum to the objective.
+        distortion: ``[]``, −E_q log p(x|z), unweighted.
+        rates: ``[L]``, KL(q ‖ p) a level, unweighted, top first.
+    """
+
+    objective: Tensor
+    terms: Mapping[str, Tensor]
+    distortion: Tensor
+    rates: Tensor
+
+    @property
+    def rate(self) -> Tensor:
+        return self.rates.sum()
+
+    @property
+    def elbo(self) -> Tensor:
+        """−(distortion + rate); higher is better."""
+        return -(self.distortion + self.rate)
