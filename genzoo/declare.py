@@ -43,6 +43,8 @@ class Component:
         defaults: Values of the options that differ from the options model's own defaults.
         paper: Citation or URL.
         requires_extra: Import names that an optional feature needs, for ``genzoo doctor``.
+        expected_failures: Contract check → reason, for the checks of `genzoo.testing` that this component fails on
+            purpose; one that passes after all is a failure.
         api: Plugin API version that the declaration was written for.
 
     Raises:
@@ -63,6 +65,7 @@ class Component:
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     paper: str = ""
     requires_extra: tuple[str, ...] = ()
+    expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
     api: str = API_VERSION
 
     def __init__(
@@ -77,6 +80,7 @@ class Component:
         defaults: Mapping[str, Any] | None = None,
         paper: str = "",
         requires_extra: tuple[str, ...] = (),
+        expected_failures: Mapping[str, str] | None = None,
         api: str = API_VERSION,
     ) -> None:
         def fail(argument: str, rule: str, got: object) -> None:
@@ -106,6 +110,7 @@ class Component:
             "defaults": dict(defaults or {}),
             "paper": paper,
             "requires_extra": requires_extra,
+            "expected_failures": dict(expected_failures or {}),
             "api": api,
         }
         for key, value in values.items():

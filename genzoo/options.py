@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +16,8 @@ class Options(BaseModel):
 
     Attributes:
         tiny: Values that make the plugin fit test-sized inputs and run in well under a second.
+        acts_with: Option → the values of other options under which it changes something, where it does not always.
+        without_effect: Option → why it changes no result: it names a place, say, or how much memory to use.
 
     Example:
         >>> from pydantic import Field
@@ -34,6 +37,16 @@ class Options(BaseModel):
     )
 
     tiny: ClassVar[dict[str, Any]] = {}
+    acts_with: ClassVar[dict[str, dict[str, Any]]] = {}
+    without_effect: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def example(cls, folder: Path) -> dict[str, Any]:
+        """Values that need files, with those files written into an empty ``folder``; for data that the user brings.
+
+        The contract kit calls it where a plugin cannot work from its defaults.
+        """
+        return {}
 
 
 class NoOptions(Options):
