@@ -1,0 +1,1 @@
+"""Likelihoods of images: bernoulli, continuous-bernoulli and gaussian."""

@@ -1,0 +1,1 @@
+"""The elbo loss: distortion and weighted rate."""

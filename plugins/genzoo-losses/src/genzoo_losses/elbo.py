@@ -1,0 +1,93 @@
+"""The `elbo` loss: distortion plus a weighted rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from genzoo import estimators
+from genzoo.errors import IncompatibleError
+from genzoo.interfaces import Loss
+from genzoo.types import Batch, Context, ModelOutput
+from genzoo_losses.options import ElboOptions
+
+
+class Elbo(Loss):
+    r"""The negative ELBO with a weight on the rate, and two ways to keep the rate from collapsing.
+
+    .. math::
+        D + \beta \sum_l R_l
+        \qquad\text{free bits: } D + \beta \sum_l \max(\lambda, \bar R_l)
+        \qquad\text{capacity: } D + \gamma \, \bigl|\textstyle\sum_l \bar R_l - C\bigr|
+
+    D and R are means over batch and samples, in nats per image; :math:`\bar R` is such a mean, taken before the
+    maximum or the distance, so free bits and capacity couple the images of a batch. With ``free_bits_per="dimension"``
+    the sum is over latent dimensions in place of levels.
+
+    Args:
+        options: β, free bits, capacity and γ, and whether the distortion is averaged over pixels.
+
+    References:
+        Kingma and Welling 2014, equation 3; equations 29 and 30 of the report. Free bits: Kingma et al. 2016,
+        *Improved Variational Inference with Inverse Autoregressive Flow*, equation 15. Capacity: Burgess et al. 2018,
+        *Understanding disentangling in β-VAE*, equation 8.
+
+    Differs from the paper: Kingma et al. share λ among groups of latents; a group here is a level or a dimension.
+    """
+
+    options: ElboOptions
+
+    def __init__(self, options: ElboOptions) -> None:
+        super().__init__(options)
+        self.batch_coupled = options.free_bits > 0 or options.capacity is not None
+
+    @property
+    def quantities(self) -> Mapping[str, float]:
+        """See `Loss.quantities`: ``beta``, or ``capacity`` and ``gamma`` where a capacity is set."""
+        if self.options.capacity is None:
+            return {"beta": self.options.beta}
+        return {"capacity": self.options.capacity, "gamma": self.options.gamma}
+
+    def terms(
+        self,
+        output: ModelOutput,
+        batch: Batch,
+        context: Context,
+        distortion: Tensor,
+        rates: tuple[Tensor, ...],
+    ) -> Mapping[str, Tensor]:
+        """See `Loss.terms`."""
+        scale = 1 / batch.image[0].numel() if self.options.distortion_per == "pixel" else 1
+        return {"distortion": distortion.mean() * scale, "rate": self._weighted_rate(output, context, rates)}
+
+    def _weighted_rate(self, output: ModelOutput, context: Context, rates: tuple[Tensor, ...]) -> Tensor:
+        if self.options.capacity is not None:
+            total = torch.stack([rate.mean() for rate in rates]).sum()
+            return self.quantity(context, "gamma") * (total - self.quantity(context, "capacity")).abs()
+        if self.options.free_bits == 0:
+            total = torch.stack([rate.mean() for rate in rates]).sum()
+        elif self.options.free_bits_per == "level":
+            total = torch.stack([rate.mean() for rate in rates]).clamp(min=self.options.free_bits).sum()
+        else:
+            total = torch.stack([self._free_dimensions(latent_rate) for latent_rate in _per_dimension(output)]).sum()
+        return self.quantity(context, "beta") * total
+
+    def _free_dimensions(self, rate: Tensor) -> Tensor:
+        return rate.clamp(min=self.options.free_bits).sum()
+
+
+def _per_dimension(output: ModelOutput) -> list[Tensor]:
+    """The mean rate of each latent dimension, a vector a level."""
+    means: list[Tensor] = []
+    for latent in output.latents:
+        rate = estimators.rate_per_dimension(latent)
+        if rate is None:
+            raise IncompatibleError(
+                "elbo: free_bits_per=dimension needs a posterior and a prior that factorise over dimensions, "
+                f"got {type(latent.posterior).__name__} and {type(latent.prior).__name__}.",
+                "Set --loss.free-bits-per level.",
+            )
+        means.append(rate.reshape(-1, latent.sample[0, 0].numel()).mean(0))
+    return means

@@ -1,0 +1,43 @@
+"""Options of the elbo loss; imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from genzoo.options import Options
+
+
+class ElboOptions(Options):
+    """Options of `genzoo_losses.elbo.Elbo`."""
+
+    beta: float = Field(1.0, ge=0, le=1e6, description="Weight of the rate; a scheduler multiplies it.")
+    free_bits: float = Field(
+        0.0, ge=0, le=1e6, description="Nats of rate that cost a constant: the rate counts as at least this much."
+    )
+    free_bits_per: Literal["level", "dimension"] = Field(
+        "level", description="Whether free bits hold for the rate of a level or of each of its latent dimensions."
+    )
+    capacity: float | None = Field(
+        None, ge=0, le=1e6, description="Nats that the rate is drawn to, in place of beta; a scheduler may raise it."
+    )
+    gamma: float = Field(1000.0, gt=0, le=1e6, description="Weight of the distance between rate and capacity.")
+    distortion_per: Literal["image", "pixel"] = Field(
+        "image",
+        description="Sum the distortion over the image, as the ELBO has it, or average it over pixels and channels, "
+        "which weighs the rate that many times more.",
+    )
+
+    @model_validator(mode="after")
+    def _no_option_is_dropped(self) -> Self:
+        given = self.model_fields_set
+        if self.capacity is None and "gamma" in given:
+            raise ValueError("gamma needs a capacity: without one the rate is weighted by beta.")
+        if self.capacity is not None and "beta" in given and self.beta != 1:
+            raise ValueError("beta has no effect with a capacity: the weight is gamma. Leave one of them out.")
+        if self.capacity is not None and self.free_bits:
+            raise ValueError("free_bits and capacity exclude each other. Leave one of them out.")
+        if not self.free_bits and self.free_bits_per == "dimension":
+            raise ValueError("free_bits_per needs free_bits above 0.")
+        return self

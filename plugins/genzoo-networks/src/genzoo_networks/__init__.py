@@ -1,0 +1,1 @@
+"""Encoder and decoder bodies: conv and mlp."""

@@ -1,0 +1,141 @@
+"""The `conv` network: strided convolutions down, transposed ones up."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from genzoo.errors import UsageError
+from genzoo.interfaces import Network
+from genzoo.parts.activation import activation
+from genzoo.types import Shape
+from genzoo_networks.options import ConvOptions
+
+Size = tuple[int, int]
+
+
+class Conv(Network):
+    """Convolutions of stride 2, each halving the side (rounding up), and their mirror image.
+
+    An even side is halved by a 4×4 kernel, an odd one by a 3×3 kernel, with padding 1; so 28 → 14 → 7 → 4 with kernels
+    4, 4, 3, and a 1×28×28 image gives exactly tables 1 and 2 of the report. A vector is reached through a flatten and
+    a linear layer. A map of features ``(D, h, w)`` is reached by halving until the side is ``(h, w)``; the remaining
+    channels are 3×3 convolutions of stride 1, and a 1×1 convolution ends it. Weights start as torch's defaults.
+
+    Args:
+        options: Channels, dense layers, activation and normalisation.
+
+    Example:
+        >>> import torch
+        >>> network = Conv(ConvOptions())
+        >>> network.encoder((1, 28, 28), (4,))(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5, 4])
+        >>> network.decoder((16, 7, 7), (1, 28, 28))(torch.zeros(5, 16, 7, 7)).shape
+        torch.Size([5, 1, 28, 28])
+
+    References:
+        Le Trung et al. 2026, tables 1 and 2.
+    """
+
+    options: ConvOptions
+
+    def encoder(self, input: Shape, output: Shape) -> nn.Module:
+        """See `Network.encoder`."""
+        image, sides = self._plan("encoder", input, output)
+        widths = (image[0], *self.options.channels)
+        layers: list[nn.Module] = []
+        for i, (old, new) in enumerate(itertools.pairwise(sides)):
+            layers += [_down(widths[i], widths[i + 1], old, new), *self._norm(widths[i + 1]), self._activation()]
+        if len(output) == 3:
+            return nn.Sequential(*layers, nn.Conv2d(widths[-1], output[0], 1))
+        flat = widths[-1] * math.prod(sides[-1])
+        return nn.Sequential(
+            *layers, nn.Flatten(), *self._dense((flat, *self.options.hidden)), self._head(flat, output)
+        )
+
+    def decoder(self, input: Shape, output: Shape) -> nn.Module:
+        """See `Network.decoder`."""
+        image, sides = self._plan("decoder", output, input)
+        sides = sides[::-1]
+        widths = (*self.options.channels[::-1], image[0])
+        layers: list[nn.Module] = []
+        if len(input) == 3:
+            layers += [nn.Conv2d(input[0], widths[0], 1), self._activation()]
+        else:
+            flat = widths[0] * math.prod(sides[0])
+            layers += [
+                *self._dense((input[0], *self.options.hidden[::-1], flat)),
+                nn.Unflatten(1, (widths[0], *sides[0])),
+            ]
+        last = len(sides) - 2
+        for i, (old, new) in enumerate(itertools.pairwise(sides)):
+            layers.append(_up(widths[i], widths[i + 1], old, new))
+            if i < last:
+                layers += [*self._norm(widths[i + 1]), self._activation()]
+        return nn.Sequential(*layers)
+
+    def _plan(self, what: str, image: Shape, latent: Shape) -> tuple[Shape, list[Size]]:
+        """The image's shape and the side after each convolution, the image's own first."""
+        if len(image) != 3 or len(latent) not in {1, 3}:
+            raise UsageError(
+                f"conv: {what} must go between an image (C, H, W) and a vector (D,) or map (D, h, w), "
+                f"got {image} and {latent}.",
+                "Choose the network mlp for other shapes.",
+            )
+        sides = [(image[1], image[2])]
+        for _ in self.options.channels:
+            if len(latent) == 3 and sides[-1] == latent[1:]:
+                sides.append(sides[-1])
+            else:
+                sides.append((math.ceil(sides[-1][0] / 2), math.ceil(sides[-1][1] / 2)))
+        if len(latent) == 3 and sides[-1] != latent[1:]:
+            raise UsageError(
+                f"conv: {what} must have a map of side {' or '.join(dict.fromkeys(f'{h}×{w}' for h, w in sides))} for an "
+                f"image of {image[1]}×{image[2]} and {len(self.options.channels)} convolutions, "
+                f"got {latent[1]}×{latent[2]}.",
+                "Change the latent's side or --network.channels.",
+            )
+        return image, sides
+
+    def _dense(self, widths: Sequence[int]) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for old, new in itertools.pairwise(widths):
+            layers += [nn.Linear(old, new), self._activation()]
+        return layers
+
+    def _head(self, flat: int, output: Shape) -> nn.Linear:
+        return nn.Linear(self.options.hidden[-1] if self.options.hidden else flat, output[0])
+
+    def _activation(self) -> nn.Module:
+        return activation(self.options.activation)
+
+    def _norm(self, channels: int) -> list[nn.Module]:
+        match self.options.norm:
+            case "batch":
+                return [nn.BatchNorm2d(channels)]
+            case "group":
+                return [nn.GroupNorm(math.gcd(channels, max(1, channels // 8)), channels)]
+            case "none":
+                return []
+
+
+def _kernel(large: int, small: int) -> tuple[int, int]:
+    """Kernel and stride, with padding 1, between two sides, of which the small is the large or its half rounded up."""
+    if small == large and large > 1:
+        return 3, 1
+    return (3, 2) if large % 2 else (4, 2)
+
+
+def _down(channels: int, out: int, old: Size, new: Size) -> nn.Conv2d:
+    (kernel_h, stride_h), (kernel_w, stride_w) = _kernel(old[0], new[0]), _kernel(old[1], new[1])
+    return nn.Conv2d(channels, out, (kernel_h, kernel_w), (stride_h, stride_w), padding=1)
+
+
+def _up(channels: int, out: int, old: Size, new: Size) -> nn.Module:
+    (kernel_h, stride_h), (kernel_w, stride_w) = _kernel(new[0], old[0]), _kernel(new[1], old[1])
+    if (stride_h, stride_w) == (1, 1):
+        return nn.Conv2d(channels, out, (kernel_h, kernel_w), padding=1)
+    return nn.ConvTranspose2d(channels, out, (kernel_h, kernel_w), (stride_h, stride_w), padding=1)

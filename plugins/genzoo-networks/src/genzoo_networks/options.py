@@ -1,0 +1,31 @@
+"""Options of the networks; imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from genzoo.options import Options
+from genzoo.parts.activation import Activation
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class ConvOptions(Options):
+    """Options of `genzoo_networks.conv.Conv`."""
+
+    channels: tuple[Width, ...] = Field(
+        (32, 64, 128), min_length=1, max_length=8, description="Channels after each convolution, from the image on."
+    )
+    hidden: tuple[Width, ...] = Field(
+        (),
+        max_length=8,
+        description="Widths of dense layers between the flattened map and the head; the decoder has them in reverse.",
+    )
+    activation: Activation = Field("relu", description="Activation after every layer but the last.")
+    norm: Literal["none", "batch", "group"] = Field(
+        "none", description="Normalisation after each convolution but the last: none, batch, or group (of 8 channels)."
+    )
+
+    tiny: ClassVar[dict[str, Any]] = {"channels": (8, 8)}

@@ -1,0 +1,20 @@
+"""What this distribution declares; imports no torch."""
+
+from __future__ import annotations
+
+from genzoo.declare import Component, hookimpl
+
+
+@hookimpl
+def genzoo_networks() -> list[Component]:
+    return [
+        Component(
+            kind="network",
+            name="conv",
+            target="genzoo_networks.conv:Conv",
+            options="genzoo_networks.options:ConvOptions",
+            summary="Strided convolutions and their mirror image; for 28×28 the report's tables 1 and 2.",
+            paper="Le Trung et al. 2026, Variational Autoencoders: Theory, Implementation, and Conditional Extensions "
+            "on MNIST, tables 1 and 2",
+        ),
+    ]

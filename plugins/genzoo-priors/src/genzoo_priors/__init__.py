@@ -1,0 +1,1 @@
+"""Priors of real latents: standard-normal and mixture."""

@@ -1,0 +1,19 @@
+"""What this distribution declares; imports no torch."""
+
+from __future__ import annotations
+
+from genzoo.declare import Component, hookimpl
+
+
+@hookimpl
+def genzoo_priors() -> list[Component]:
+    return [
+        Component(
+            kind="prior",
+            name="standard-normal",
+            target="genzoo_priors.standard_normal:StandardNormalPrior",
+            options="genzoo.options:NoOptions",
+            summary="N(0, I), fixed; the rate is a closed form.",
+            paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
+        ),
+    ]
