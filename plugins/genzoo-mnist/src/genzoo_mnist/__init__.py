@@ -1,0 +1,1 @@
+"""The MNIST data set, embedded: nothing to download."""

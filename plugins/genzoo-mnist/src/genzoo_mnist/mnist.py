@@ -1,0 +1,55 @@
+"""The MNIST dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from genzoo.parts.pixels import PixelDataset
+from genzoo.types import ImageSpec, Split
+from genzoo_mnist.idx import read_idx
+
+DATA = Path(__file__).parent / "data"
+"""The folder of the embedded files."""
+
+SHA256 = {
+    "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
+    "train-labels-idx1-ubyte.gz": "1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
+    "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
+    "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
+}
+"""The checksum of each embedded file as it is stored."""
+
+_FILES = {"train": ("train", 60_000), "test": ("t10k", 10_000)}
+
+
+class Mnist(PixelDataset):
+    """Handwritten digits: 60,000 training and 10,000 test images, 28×28 and grey, in ten classes.
+
+    Made by Yann LeCun and Corinna Cortes from NIST Special Databases 3 and 1, and commonly distributed under
+    CC BY-SA 3.0. The four IDX files come with this package; their checksums are verified before they are parsed.
+
+    Example:
+        >>> from genzoo_mnist.options import MnistOptions
+        >>> test = Mnist(MnistOptions()).split("test")
+        >>> tuple(test.images.shape), test.labels[:3].tolist()
+        ((10000, 1, 28, 28), [7, 2, 1])
+
+    References:
+        LeCun, Bottou, Bengio and Haffner 1998, *Gradient-based learning applied to document recognition*.
+    """
+
+    @property
+    def stored_spec(self) -> ImageSpec:
+        """See `PixelDataset.stored_spec`."""
+        return ImageSpec((1, 28, 28), classes=10)
+
+    def read(self, name: str) -> Split:
+        """See `PixelDataset.read`."""
+        prefix, count = _FILES[name]
+        images, labels = f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"
+        return Split(
+            read_idx(DATA / images, SHA256[images], (count, 28, 28)).unsqueeze(1),
+            read_idx(DATA / labels, SHA256[labels], (count,)).to(torch.int64),
+        )
