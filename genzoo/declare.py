@@ -43,9 +43,9 @@ class Component:
         defaults: Values of the options that differ from the options model's own defaults.
         paper: Citation or URL.
         requires_extra: Import names that an optional feature needs, for ``genzoo doctor``.
+        api: Plugin API version that the declaration was written for.
         expected_failures: Contract check → reason, for the checks of `genzoo.testing` that this component fails on
             purpose; one that passes after all is a failure.
-        api: Plugin API version that the declaration was written for.
 
     Raises:
         PluginError: If the kind, name or target is malformed.
@@ -65,8 +65,8 @@ class Component:
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     paper: str = ""
     requires_extra: tuple[str, ...] = ()
-    expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
     api: str = API_VERSION
+    expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class Component:
         defaults: Mapping[str, Any] | None = None,
         paper: str = "",
         requires_extra: tuple[str, ...] = (),
-        expected_failures: Mapping[str, str] | None = None,
         api: str = API_VERSION,
+        expected_failures: Mapping[str, str] | None = None,
     ) -> None:
         def fail(argument: str, rule: str, got: object) -> None:
             raise PluginError(f"Component: {argument} must be {rule}, got {got!r}.", "Correct the declaration.")
