@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from genzoo.distributions import per_dimension_kl
+from genzoo.distributions import factors, per_dimension_kl
+from genzoo.errors import UsageError
 from genzoo.types import Latent, ModelOutput
 
 
@@ -84,6 +86,84 @@ def importance_weighted_bound(weights: Tensor, dim: int = 0) -> Tensor:
         dim: The sample dimension.
     """
     return torch.logsumexp(weights, dim) - math.log(weights.shape[dim])
+
+
+MinibatchSampling = Literal["weighted", "stratified"]
+
+
+@dataclass(frozen=True)
+class AggregatePosterior:
+    r"""Log-densities of the aggregate posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)` at a latent's sample, ``[K, B]``.
+
+    Args:
+        joint: log q(z).
+        product: :math:`\sum_j \log q(z_j)`, the product of its marginals.
+    """
+
+    joint: Tensor
+    product: Tensor
+
+
+def aggregate_posterior(
+    latent: Latent, dataset_size: int, sampling: MinibatchSampling = "weighted"
+) -> AggregatePosterior:
+    r"""log q(z) and the log of the product of its marginals, estimated from the images of one minibatch.
+
+    ``weighted``: :math:`\log q(z_i) \approx \log \frac{1}{NB} \sum_j q(z_i|x_j)`, low by log B where only the own image
+    explains :math:`z_i` and by log N where all images explain it alike; so it is a gradient's worth, and no log-density.
+    ``stratified``: the image's own term is weighted 1/N and the others so that they add to (N − 1)/N; the estimate of
+    q(z) is unbiased, its log low by the spread alone.
+
+    Args:
+        latent: One level with a posterior that factorises over dimensions.
+        dataset_size: N, the number of training images, at least B.
+        sampling: ``"weighted"`` or ``"stratified"``.
+
+    Raises:
+        UsageError: If the posterior does not factorise, or ``dataset_size`` is below the batch size.
+
+    References:
+        Chen et al. 2018, *Isolating Sources of Disentanglement in VAEs*, equation 5, and appendices C.1 and C.2.
+
+    Differs from the paper:
+        The stratified weight of the own image is on the diagonal, as in appendix C.2; the authors' code puts it into the
+        first column. A batch of one image has no other to stand for the rest: its own term is then weighted 1.
+    """
+    marginals = factors(latent.posterior)
+    if marginals is None:
+        raise UsageError(
+            "aggregate_posterior: posterior must factorise over its dimensions, got "
+            f"{type(latent.posterior).__name__}.",
+            "Choose a model that is factorised-posterior.",
+        )
+    event = len(latent.posterior.event_shape)
+    images = latent.sample.shape[latent.sample.dim() - event - 1]
+    if dataset_size < images:
+        raise UsageError(
+            f"aggregate_posterior: dataset_size must be at least the batch's {images}, got {dataset_size}."
+        )
+    # [B, K, 1, *event] against the posterior's [B, *event] or [K, B, *event]: every sample under every image's posterior.
+    samples = latent.sample.movedim(latent.sample.dim() - event - 1, 0).unsqueeze(-event - 1)
+    pairwise = marginals.log_prob(samples).flatten(3)
+    weights = _minibatch_log_weights(pairwise, dataset_size, sampling)[:, None, :]
+    joint = torch.logsumexp(pairwise.sum(3) + weights, 2)
+    product = torch.logsumexp(pairwise + weights[..., None], 2).sum(2)
+    return AggregatePosterior(joint.T, product.T)
+
+
+def _minibatch_log_weights(pairwise: Tensor, dataset_size: int, sampling: MinibatchSampling) -> Tensor:
+    """Log-weight of the posterior of image j (column) in the estimate at the sample of image i (row), ``[B, B]``."""
+    images = len(pairwise)
+    if sampling == "weighted":
+        return pairwise.new_full((images, images), -math.log(dataset_size * images))
+    if images == 1:
+        return pairwise.new_zeros(1, 1)
+    others = images - 1
+    weights = pairwise.new_full((images, images), 1 / others)
+    weights.fill_diagonal_(1 / dataset_size)
+    row = torch.arange(images, device=pairwise.device)
+    weights[row, (row + 1) % images] = 1 / others - 1 / dataset_size
+    return weights.log()
 
 
 def _leading(latent: Latent) -> torch.Size:

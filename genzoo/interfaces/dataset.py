@@ -17,6 +17,7 @@ class Dataset(ABC):
         - ``spec``: an `ImageSpec`, known once constructed, before any split is read where that is possible.
         - `split`: the whole split in memory, the same at each call.
         - Optionally `transform` (augmentation, dynamic binarization) and ``factor_names``, ``factor_sizes``.
+        - Optionally `render`, where images are made from their factors.
 
     Args:
         options: The plugin's options.
@@ -46,3 +47,11 @@ class Dataset(ABC):
     def transform(self, image: Tensor, *, training: bool) -> Tensor:
         """Change a batch of images ``[B, C, H, W]`` in [0, 1] as it is drawn; the random state is seeded by the engine."""
         return image
+
+    def render(self, factors: Tensor) -> Split | None:
+        """Images of any combination of factor values, for data that is made from its factors; None for other data.
+
+        Args:
+            factors: int64 ``[N, F]`` indices, one row an image.
+        """
+        return None

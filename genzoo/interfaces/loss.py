@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ class Loss(nn.Module, ABC):
     Subclass requirements:
         - `terms`: named, weighted, 0-d; together with the model's auxiliary terms they sum to the objective.
         - ``quantities``: name → configured value of what schedulers may drive, read in `terms` through `quantity`.
-        - ``requires``: capabilities that the model must have.
+        - ``requires``: capabilities that the model must have; ``forbids``: those that it must not have.
         - ``batch_coupled = True`` if the terms of one image depend on the others of its batch.
         - ``samples``: posterior samples an image, if not 1.
 
@@ -30,7 +29,8 @@ class Loss(nn.Module, ABC):
         options: The plugin's options.
     """
 
-    requires: ClassVar[frozenset[Capability]] = frozenset()
+    requires: frozenset[Capability] = frozenset()
+    forbids: frozenset[Capability] = frozenset()
     batch_coupled: bool = False
 
     def __init__(self, options: Options) -> None:
