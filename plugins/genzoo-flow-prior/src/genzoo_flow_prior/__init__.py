@@ -1,0 +1,1 @@
+"""A prior by affine coupling layers (RealNVP) for genzoo."""

@@ -1,0 +1,1 @@
+"""A normal prior for each label, p(z|c), for genzoo."""
