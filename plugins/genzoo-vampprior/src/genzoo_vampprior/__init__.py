@@ -1,0 +1,1 @@
+"""The VampPrior, a mixture of posteriors at learned pseudo-inputs, for genzoo."""
