@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from genzoo.options import Options
 
 
+class AbruptExit(Exception):
+    """A plugin tried to end the process."""
+
+
 @contextmanager
 def isolated() -> Generator[None]:
     """Runs a plugin's code so that what it prints lands on stderr and a SystemExit becomes an ordinary error."""
@@ -36,12 +40,15 @@ def isolated() -> Generator[None]:
     except Exception:
         raise
     except BaseException as error:  # SystemExit, GeneratorExit, or a BaseException of the plugin's own
-        raise RuntimeError(describe(error)) from error
+        raise AbruptExit(describe(error)) from error
 
 
 def describe(error: BaseException) -> str:
-    """One line that says what went wrong: ``ValueError: message``."""
+    """One line that says what went wrong: ``ValueError: message``, cut where it gets long."""
     text = " ".join(str(error).split())
+    text = text if len(text) <= 300 else f"{text[:299]}…"
+    if isinstance(error, AbruptExit):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

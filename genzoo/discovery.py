@@ -1,0 +1,296 @@
+"""Loading declaration modules: each entry point by hand, in isolation, timed, its faults noted and never raised.
+
+Importing this module imports neither torch nor pydantic.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from genzoo import hookspecs
+from genzoo.declare import API_VERSION, PROJECT, Component, Resource
+from genzoo.errors import Interrupted, PluginError
+from genzoo.installed import Installed, InstalledResource, describe, isolated, nearest
+
+ALLOW_VARIABLE = "GENZOO_LOAD_PLUGINS"
+SLOW_SECONDS = 0.5
+"""A declaration module that takes longer than this to import is reported as slow."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with one plugin, which stops nothing but what needs that plugin.
+
+    Args:
+        entry_point: Name of the entry point.
+        distribution: Name of the distribution.
+        version: Version of the distribution.
+        cause: What was found, one sentence without its full stop.
+        kind: ``broken``, ``incompatible``, ``duplicate``, ``disallowed``, ``slow`` or ``imports-torch``.
+        fix: What to do about it.
+        concerns: ``kind/name`` of the components that it takes away, where they are known.
+    """
+
+    entry_point: str
+    distribution: str
+    version: str
+    cause: str
+    kind: str
+    fix: str
+    concerns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"plugin {self.entry_point} ({self.distribution} {self.version}) is {self.kind}: {self.cause}."
+
+
+@dataclass
+class Plugin:
+    """One entry point and what became of it.
+
+    Args:
+        name: Name of the entry point.
+        distribution: Name of the distribution.
+        version: Version of the distribution.
+        status: ``loaded``, ``broken`` or ``disallowed``.
+        seconds: Time to import its declaration module and call its hooks.
+        imports_torch: Whether that imported torch; known for the first culprit only.
+        api: Plugin API versions that its declarations state.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: str = "loaded"
+    seconds: float = 0.0
+    imports_torch: bool = False
+    api: set[str] = field(default_factory=set[str])
+
+
+class Discovery:
+    """What the entry points loaded so far declare.
+
+    Attributes:
+        manager: Pluggy's manager, with every plugin that loaded registered.
+        problems: What is wrong with which plugin.
+        plugins: Every entry point seen, loaded or not.
+        components: The components declared.
+        resources: The resources declared.
+        modules: What each loaded entry point names, with its record.
+    """
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self.problems: list[Problem] = []
+        self.plugins: list[Plugin] = []
+        self.components: list[Installed] = []
+        self.resources: list[InstalledResource] = []
+        self.modules: list[tuple[Any, Plugin]] = []
+
+    def load(self, point: EntryPoint, allowed: set[str] | None) -> None:
+        """Imports one declaration module and calls its hooks.
+
+        Args:
+            point: The entry point.
+            allowed: Normalised names of the distributions and entry points that may be imported; None: all.
+        """
+        distribution, version = distribution_of(point)
+        record = Plugin(point.name, distribution, version)
+        self.plugins.append(record)
+        if allowed is not None and not allowed & {normal(distribution), normal(point.name)}:
+            record.status = "disallowed"
+            fix = f"Add {distribution} to the variable {ALLOW_VARIABLE}, or unset it."
+            self.problems.append(_problem(record, "disallowed", f"{ALLOW_VARIABLE} does not list it", fix))
+            return
+        torch_before = "torch" in sys.modules
+        start = time.perf_counter()
+        try:
+            with isolated():
+                module = point.load()
+            self._register(module, record)
+        except (KeyboardInterrupt, Interrupted):
+            raise
+        except Exception as error:
+            record.status = "broken"
+            cause = f"importing {point.value} raised {describe(error)}"
+            self.problems.append(_problem(record, "broken", cause, _UPDATE))
+        else:
+            for hook in (*hookspecs.COMPONENT_HOOKS.values(), hookspecs.RESOURCE_HOOK):
+                self._collect(module, hook, record)
+        record.seconds = time.perf_counter() - start
+        record.imports_torch = not torch_before and "torch" in sys.modules
+        if record.imports_torch:
+            fix = "Import torch in the modules that the declarations name, not in the declaration module."
+            self.problems.append(_problem(record, "imports-torch", f"importing {point.value} imports torch", fix))
+        if record.seconds > SLOW_SECONDS:
+            cause = f"importing {point.value} took {record.seconds:.2f} s, more than {SLOW_SECONDS} s"
+            self.problems.append(_problem(record, "slow", cause, "Import less in the declaration module."))
+
+    def _register(self, module: Any, record: Plugin) -> None:
+        try:
+            self.manager.register(module, name=f"{record.distribution}:{record.name}")
+        except pluggy.PluginValidationError:
+            self.manager.unregister(module)
+            raise
+        self.modules.append((module, record))
+        # What pluggy's check_pending does, for one plugin and without raising.
+        for caller in self.manager.get_hookcallers(module) or []:
+            optional = all(impl.optionalhook for impl in caller.get_hookimpls() if impl.plugin is module)
+            if caller.spec is None and not optional:
+                known = [name for name in vars(hookspecs) if name.startswith("genzoo_")]
+                cause = f"it implements {caller.name}, which is no hook.{nearest(caller.name, known)}".rstrip(".")
+                self.problems.append(_problem(record, "broken", cause, "Correct the name of the hook."))
+
+    def call(self, module: Any, hook: str, **arguments: Any) -> list[Any]:
+        """Calls one plugin's implementation of a hook, and none of the others'."""
+        others = [plugin for plugin in self.manager.get_plugins() if plugin is not module]
+        with isolated():
+            return self.manager.subset_hook_caller(hook, others)(**arguments)
+
+    def _collect(self, module: Any, hook: str, record: Plugin) -> None:
+        try:
+            with isolated():
+                declared = [item for result in self.call(module, hook) for item in result]
+        except (KeyboardInterrupt, Interrupted):
+            raise
+        except Exception as error:
+            self.problems.append(_problem(record, "broken", f"its {hook} raised {describe(error)}", _UPDATE))
+            return
+        for item in declared:
+            if isinstance(item, Resource) and hook == hookspecs.RESOURCE_HOOK:
+                self.resources.append(InstalledResource(item, record.distribution, record.version, record.name))
+            elif isinstance(item, Component) and hookspecs.COMPONENT_HOOKS[item.kind] == hook:
+                record.api.add(item.api)
+                self._admit(item, record)
+            else:
+                cause = f"its {hook} returned {item!r}, which is no declaration for that hook"
+                self.problems.append(_problem(record, "broken", cause, _UPDATE))
+
+    def _admit(self, component: Component, record: Plugin) -> None:
+        concerns = (f"{component.kind}/{component.name}",)
+        if str(component.api).split(".")[0] != API_VERSION.split(".")[0]:
+            cause = f"{concerns[0]} is written for plugin API {component.api}, this genzoo has {API_VERSION}"
+            fix = f"Install versions that match: pip install --upgrade genzoo {record.distribution}"
+            self.problems.append(_problem(record, "incompatible", cause, fix, concerns))
+            return
+        mine = [item for item in self.components if item.distribution == record.distribution]
+        if any((item.kind, item.name) == (component.kind, component.name) for item in mine):
+            cause = f"it declares {concerns[0]} twice"
+            self.problems.append(_problem(record, "duplicate", cause, "Remove one of the declarations.", concerns))
+            return
+        self.components.append(Installed(component, record.distribution, record.version, record.name))
+
+    def resolve_bases(self) -> None:
+        """Gives every derived declaration what it inherits; one whose base is missing becomes a problem."""
+        declared = list(self.components)
+        self.components = []
+        for item in declared:
+            record = Plugin(item.entry_point, item.distribution, item.version)
+            try:
+                component = _resolved(item, declared, ())
+            except PluginError as error:
+                concerns = (f"{item.kind}/{item.name}",)
+                self.problems.append(_problem(record, "broken", error.message.rstrip("."), error.hint, concerns))
+            else:
+                self.components.append(replace(item, component=component))
+
+    def note_duplicates(self) -> None:
+        """Notes each name that two distributions claim."""
+        claims: dict[str, list[Installed | InstalledResource]] = {}
+        for item in (*self.components, *self.resources):
+            claims.setdefault(f"{item.kind}/{item.name}", []).append(item)
+        for key, items in claims.items():
+            if len(items) > 1:
+                last = items[-1]
+                record = Plugin(last.entry_point, last.distribution, last.version)
+                cause = f"{key} is claimed by {' and '.join(item.distribution for item in items)}"
+                say = " or ".join(item.qualified for item in items)
+                fix = f"Say {say}, or uninstall one: pip uninstall {last.distribution}"
+                self.problems.append(_problem(record, "duplicate", cause, fix, (key,)))
+
+    def note(self, distribution: str, cause: str) -> None:
+        """Notes a distribution whose entry points cannot be read at all."""
+        record = Plugin("?", distribution, "unknown", status="broken")
+        self.plugins.append(record)
+        self.problems.append(_problem(record, "broken", cause, _UPDATE))
+
+
+_UPDATE = "Update or remove it: pip install --upgrade {0}, or pip uninstall {0}"
+
+
+def _problem(record: Plugin, kind: str, cause: str, fix: str, concerns: tuple[str, ...] = ()) -> Problem:
+    fix = fix.format(record.distribution) if fix is _UPDATE else fix
+    return Problem(record.name, record.distribution, record.version, cause, kind, fix, concerns)
+
+
+def _resolved(item: Installed, declared: list[Installed], seen: tuple[str, ...]) -> Component:
+    """The declaration with its base's target and options; its own companions and defaults win over the base's."""
+    own = item.component
+    if own.base is None:
+        return own
+    if item.qualified in seen:
+        raise PluginError(f"{own.kind}/{own.name} derives from itself", "Correct the declaration.")
+    bases = [
+        other
+        for other in declared
+        if other.kind == own.kind and own.base in {other.name, other.qualified} and other is not item
+    ]
+    if len(bases) > 1:
+        reason = f"is claimed by {' and '.join(other.distribution for other in bases)}"
+        raise PluginError(f"{own.kind}/{own.name} derives from {own.base!r}, which {reason}", "Name it as dist:name.")
+    if not bases:
+        from genzoo import catalogue
+
+        entry = catalogue.lookup(own.kind, own.base)
+        fix = f"Install it: {entry.install}" if entry else f"Install the distribution that provides {own.base!r}."
+        raise PluginError(f"{own.kind}/{own.name} derives from {own.base!r}, which is not installed", fix)
+    base = _resolved(bases[0], declared, (*seen, item.qualified))
+    return Component(
+        own.kind,
+        own.name,
+        own.target or base.target,
+        own.options or base.options,
+        own.summary or base.summary,
+        own.base,
+        {**base.companions, **own.companions},
+        {**base.defaults, **own.defaults},
+        own.paper or base.paper,
+        tuple(dict.fromkeys((*base.requires_extra, *own.requires_extra))),
+        own.api,
+    )
+
+
+def normal(name: str) -> str:
+    """A distribution's name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def entry_points_of(group: str, discovery: Discovery) -> list[EntryPoint]:
+    """The installed entry points of a group; a distribution with unreadable metadata is noted, and the rest found."""
+    found: dict[str, list[EntryPoint]] = {}
+    for distribution in distributions():
+        try:
+            points = list(distribution.entry_points.select(group=group))
+            if points:
+                found.setdefault(normal(distribution.name), points)
+        except Exception as error:
+            if group in (distribution.read_text("entry_points.txt") or ""):
+                name = str(getattr(distribution, "_path", "a distribution"))
+                discovery.note(Path(name).name, f"its metadata cannot be read: {describe(error)}")
+    return [point for points in found.values() for point in points]
+
+
+def distribution_of(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution of an entry point; the package's name stands in where there is none."""
+    owner = point.dist
+    if owner is None:
+        return normal(point.value.partition(":")[0].partition(".")[0]), "unknown"
+    return owner.name, owner.version or "unknown"
