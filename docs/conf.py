@@ -1,0 +1,74 @@
+"""Sphinx configuration. Build with ``sphinx-build -W docs docs/_build/html``."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+project = "genzoo"
+author = "The genzoo developers"
+project_copyright = "2026, the genzoo developers"
+release = version = metadata.version("genzoo")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+default_role = "py:obj"
+
+html_theme = "furo"
+html_title = f"genzoo {release}"
+
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_custom_sections = ["Subclass requirements", "Differs from the paper"]
+
+# Shared between the docs and docstrings; nothing here is fetched while building.
+suppress_warnings: list[str] = []
+
+
+def resolve_short_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """Let a docstring write `Model.encode` or `estimators.rate` for the one object whose full name ends so."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"]
+    objects = env.domains["py"].objects  # pyright: ignore[reportAttributeAccessIssue]
+    found = [(name, entry) for name, entry in objects.items() if name.endswith(f".{target}") and not entry.aliased]
+    if len(found) != 1:
+        return None
+    name, entry = found[0]
+    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content, name)
+
+
+def write_generated_pages(app: Sphinx) -> None:
+    """Pages made from the code: the Python API, the plugins, the commands."""
+    import generate
+
+    generate.write_all(Path(app.srcdir))
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", write_generated_pages)
+    app.connect("missing-reference", resolve_short_name)
