@@ -1,0 +1,107 @@
+"""What the commands share for talking to a terminal: tables that fit it, JSON, and warnings on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+import click
+
+NARROWEST_COLUMN = 16
+"""Where the last column of a table would get less than this, each row is stacked instead."""
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what ``sys.stderr`` is now, one line a record: ``Warning: …``."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self, logging.WARNING)
+
+    @property
+    def stream(self) -> TextIO:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return sys.stderr
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.capitalize()}: {record.getMessage()}"
+
+
+def log_to_stderr() -> None:
+    """Shows genzoo's warnings on stderr, each one line."""
+    logger = logging.getLogger("genzoo")
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        logger.addHandler(_StderrHandler())
+
+
+def width() -> int | None:
+    """Columns of the terminal that stdout is, or None where stdout is a file or a pipe and lines need no folding."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None = None) -> str:
+    """Rows under headers, the last column folded to fit.
+
+    Args:
+        headers: One a column.
+        rows: One string a column.
+        columns: Width to fit; no folding when None.
+
+    Returns:
+        The lines, without a last newline.
+
+    Example:
+        >>> print(table(["kind", "name"], [["model", "vae"], ["loss", "elbo"]]))
+        kind   name
+        model  vae
+        loss   elbo
+    """
+    everything = [list(headers), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in everything) for i in range(len(headers))]
+    left = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    if columns is not None and columns - left < min(NARROWEST_COLUMN, widths[-1]):
+        return "\n".join(_stacked(row, columns) for row in everything[1:])
+    lines: list[str] = []
+    for row in everything:
+        start = "".join(f"{cell:<{size}}  " for cell, size in zip(row[:-1], widths[:-1], strict=True))
+        folded = [row[-1]] if columns is None else textwrap.wrap(row[-1], max(columns - left, 1)) or [""]
+        lines.append(f"{start}{folded[0]}".rstrip())
+        lines += [f"{' ' * left}{line}" for line in folded[1:]]
+    return "\n".join(lines)
+
+
+def paragraph(text: str, columns: int | None = None, indent: str = "") -> str:
+    """Text folded to ``columns``, every line indented; one line when ``columns`` is None."""
+    if columns is None:
+        return f"{indent}{text}"
+    return textwrap.fill(text, max(columns, len(indent) + 10), initial_indent=indent, subsequent_indent=indent)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as JSON that any parser reads: NaN and infinities as null, ASCII where stdout cannot do more."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """A value in JSON's own types; what has none becomes its string."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def _stacked(row: Sequence[str], columns: int) -> str:
+    first = paragraph("  ".join(cell for cell in row[:-1] if cell), columns)
+    return f"{first}\n{paragraph(row[-1], columns, '    ')}" if row[-1] else first
