@@ -1,0 +1,1 @@
+"""The importance-weighted objective for genzoo."""
