@@ -1,0 +1,1 @@
+"""A hierarchical VAE with top-down inference for genzoo."""
