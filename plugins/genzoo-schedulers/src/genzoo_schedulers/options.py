@@ -7,10 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from genzoo.options import Options
+from genzoo_schedulers.clock import Unit
 
-Unit = Literal["epoch", "step"]
-
-_UNIT = "Time t: the epoch's number, counted from 1, or the fraction of epochs done at the end of the step."
+_EPOCHS = "Length in epochs; 0 for none."
+_REACHED = "epoch: t is the epoch's number, counted from 1; step: t is the fraction of epochs done at the step's end."
+_BEFORE = "epoch: the factor changes from epoch to epoch; step: from step to step."
+_START = "The factor at t = 0."
+_END = "The factor at the end of the rise and after it."
 
 
 class ConstantOptions(Options):
@@ -22,7 +25,48 @@ class ConstantOptions(Options):
 class LinearWarmupOptions(Options):
     """Options of `LinearWarmup`."""
 
-    epochs: float = Field(10, ge=0, le=1e6, description="Length of the warm-up in epochs; 0 for none.")
-    unit: Unit = Field("epoch", description=_UNIT)
-    start: float = Field(0.0, ge=0, le=1e6, description="The factor at t = 0.")
-    end: float = Field(1.0, ge=0, le=1e6, description="The factor at the end of the warm-up and after it.")
+    epochs: float = Field(10, ge=0, le=1e6, description=_EPOCHS)
+    unit: Unit = Field("epoch", description=_REACHED)
+    start: float = Field(0.0, ge=0, le=1e6, description=_START)
+    end: float = Field(1.0, ge=0, le=1e6, description=_END)
+
+
+class SigmoidOptions(Options):
+    """Options of `Sigmoid`."""
+
+    epochs: float = Field(10, ge=0, le=1e6, description=_EPOCHS)
+    steepness: float = Field(10, gt=0, le=100, description="Slope in the middle, times four; a larger one is steeper.")
+    unit: Unit = Field("epoch", description=_REACHED)
+    start: float = Field(0.0, ge=0, le=1e6, description=_START)
+    end: float = Field(1.0, ge=0, le=1e6, description=_END)
+
+
+class CosineOptions(Options):
+    """Options of `Cosine`."""
+
+    epochs: float | None = Field(None, ge=0, le=1e6, description="Length in epochs; absent for the whole run.")
+    unit: Unit = Field("step", description=_BEFORE)
+    start: float = Field(1.0, ge=0, le=1e6, description="The factor at the start.")
+    end: float = Field(0.0, ge=0, le=1e6, description="The factor at the end and after it.")
+
+
+class CyclicalOptions(Options):
+    """Options of `Cyclical`."""
+
+    cycles: int = Field(4, ge=1, le=10_000, description="Cycles in the whole run, M.")
+    rise: float = Field(0.5, ge=0, le=1, description="The part of a cycle in which the factor rises, R.")
+    epochs: float | None = Field(None, gt=0, le=1e6, description="Length of a cycle in epochs, in place of `cycles`.")
+    unit: Unit = Field("step", description=_BEFORE)
+    start: float = Field(0.0, ge=0, le=1e6, description="The factor at the start of a cycle.")
+    end: float = Field(1.0, ge=0, le=1e6, description="The factor after the rise.")
+
+
+class OneCycleOptions(Options):
+    """Options of `OneCycle`."""
+
+    warmup: float = Field(0.3, ge=0, le=1, description="The part of the run in which the factor rises.")
+    start_divisor: float = Field(25, ge=1, le=1e9, description="The peak over the factor of the first step.")
+    final_divisor: float = Field(1e4, ge=1, le=1e9, description="The factor of the first step over that of the last.")
+    peak: float = Field(1.0, gt=0, le=1e6, description="The largest factor.")
+    shape: Literal["cosine", "linear"] = Field("cosine", description="The form of the rise and the fall.")
+    unit: Unit = Field("step", description=_BEFORE)
