@@ -1,0 +1,1 @@
+"""The total-correlation objective of the beta-TCVAE for genzoo."""
