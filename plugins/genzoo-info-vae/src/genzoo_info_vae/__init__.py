@@ -1,0 +1,1 @@
+"""The InfoVAE objective with maximum mean discrepancy for genzoo."""
