@@ -54,7 +54,7 @@ class Catalogue(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = Field(1, alias="schema", description="Version of the file's format.")
+    schema_version: Literal[1] = Field(1, validation_alias="schema", description="Version of the file's format.")
     plugin: tuple[Entry, ...] = Field((), description="The entries.")
 
 

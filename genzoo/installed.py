@@ -55,7 +55,7 @@ def describe(error: BaseException) -> str:
 def nearest(word: str, choices: Sequence[str]) -> str:
     """`` Did you mean 'x'?`` for the closest choice, or nothing."""
     found = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    return f" Did you mean {str(found[0])!r}?" if found else ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+"""``genzoo doctor``: every plugin, how long it took, who imported torch too early, and what is broken and why."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from genzoo import __version__
+from genzoo.cli import console
+from genzoo.declare import API_VERSION
+from genzoo.discovery import ALLOW_VARIABLE
+from genzoo.errors import GenzooError
+from genzoo.host import SERIOUS, Host, Problem, host
+
+
+@click.command("doctor")
+@click.option("--quick", is_flag=True, help="Do not import the plugins' code (torch among it), only declarations.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor(context: click.Context, quick: bool, as_json: bool) -> None:
+    """Show what is installed, slow, broken, and why; exit 3 when a plugin is broken."""
+    found = host()
+    problems = [*found.problems, *_missing_extras(found), *([] if quick else _load_everything(found))]
+    environment = _environment(quick)
+    plugins = [
+        {
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "entry_point": plugin.name,
+            "status": plugin.status,
+            "api": sorted(plugin.api),
+            "import_seconds": round(plugin.seconds, 4),
+            "imports_torch": plugin.imports_torch,
+            "components": sum(item.distribution == plugin.distribution for item in found.components()),
+        }
+        for plugin in found.plugins
+    ]
+    if as_json:
+        console.print_json(
+            {"environment": environment, "plugins": plugins, "problems": [vars(item) for item in problems]}
+        )
+    else:
+        _show(environment, plugins, problems)
+    if any(item.kind in SERIOUS for item in problems):
+        context.exit(3)
+
+
+def _show(environment: dict[str, Any], plugins: list[dict[str, Any]], problems: list[Problem]) -> None:
+    columns = console.width()
+    for key, value in environment.items():
+        click.echo(console.paragraph(f"{key + ':':<14}{value}", columns))
+    click.echo()
+    rows = [
+        [
+            f"{plugin['distribution']} {plugin['version']}",
+            plugin["status"],
+            ", ".join(plugin["api"]) or "-",
+            f"{1000 * plugin['import_seconds']:.0f} ms",
+            "imported too early" if plugin["imports_torch"] else "-",
+            str(plugin["components"]),
+        ]
+        for plugin in plugins
+    ]
+    click.echo(console.table(["PLUGIN", "STATUS", "API", "IMPORT", "TORCH", "COMPONENTS"], rows, columns))
+    click.echo()
+    if not problems:
+        click.echo("Nothing is wrong.")
+    for item in problems:
+        click.echo(console.paragraph(f"{item.kind}: {item.distribution} {item.version}: {item.cause}.", columns))
+        click.echo(console.paragraph(item.fix, columns, "    "))
+
+
+def _environment(quick: bool) -> dict[str, Any]:
+    from genzoo import catalogue
+
+    try:
+        known = f"{len(catalogue.catalogue().plugin)} plugins in {catalogue.path()}"
+    except GenzooError as error:
+        known = str(error)
+    values: dict[str, Any] = {
+        "genzoo": f"{__version__}, plugin API {API_VERSION}",
+        "python": f"{platform.python_version()} at {sys.executable}",
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        "torch": _torch(quick),
+        "catalogue": known,
+    }
+    if ALLOW_VARIABLE in os.environ:
+        values[ALLOW_VARIABLE] = os.environ[ALLOW_VARIABLE] or "(empty: no plugin is loaded)"
+    return values
+
+
+def _torch(quick: bool) -> str:
+    try:
+        installed = version("torch")
+    except PackageNotFoundError:
+        return "not installed"
+    if quick:
+        return installed
+    try:
+        import torch
+    except Exception as error:
+        return f"{installed}, broken: {type(error).__name__}: {error}"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+    return f"{installed}, {device}, {torch.get_num_threads()} threads"
+
+
+def _missing_extras(found: Host) -> list[Problem]:
+    problems: list[Problem] = []
+    for item in found.components():
+        for module in item.component.requires_extra:
+            if find_spec(module.partition(".")[0]) is None:
+                cause = f"{item.kind} {item.name} can use {module}, which is not installed"
+                fix = f"Install what provides the module {module!r} if you want that feature."
+                problems.append(Problem(item.entry_point, item.distribution, item.version, cause, "optional", fix))
+    return problems
+
+
+def _load_everything(found: Host) -> list[Problem]:
+    """Imports the code of every component, as `genzoo run` would, and notes what fails."""
+    problems: list[Problem] = []
+    for item in found.components():
+        try:
+            item.make_options({})
+            item.load()
+        except GenzooError as error:
+            concerns = (f"{item.kind}/{item.name}",)
+            cause = error.message.rstrip(".")
+            problems.append(
+                Problem(item.entry_point, item.distribution, item.version, cause, "broken", error.hint, concerns)
+            )
+    return problems

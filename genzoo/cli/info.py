@@ -1,0 +1,86 @@
+"""``genzoo info``: one plugin's options as they are typed, where it comes from, and what it builds on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from genzoo.cli import console
+from genzoo.declare import Companion
+from genzoo.host import host
+from genzoo.installed import Installed
+from genzoo.option_help import FLAGS, OptionHelp, option_help, value_in_words
+from genzoo.types import Kind
+
+_USAGE: dict[Kind, str] = {
+    Kind.MODEL: "genzoo run {0}",
+    Kind.SCHEDULER: "genzoo run vae --scheduler {0}",
+    Kind.VISUALIZER: "genzoo viz last {0}",
+    Kind.METRIC: "genzoo eval last {0}",
+}
+
+
+@click.command("info")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(name: str, as_json: bool) -> None:
+    """Show the options, origin and paper of the plugin NAME, KIND/NAME or DIST:NAME."""
+    item = host().one(name)
+    options = option_help(item)
+    about = _about(item)
+    if as_json:
+        console.print_json({**about, "options": [vars(option) for option in options]})
+        return
+    columns = console.width()
+    click.echo(f"{item.kind} {item.name}: {item.component.summary}".rstrip(": "))
+    click.echo()
+    for key in ("from", "paper", "base", "companions", "needs", "licence", "verified"):
+        if about[key]:
+            text = _companions(about[key]) if key == "companions" else str(about[key])
+            click.echo(console.paragraph(f"{key + ':':<12}{text}", columns))
+    click.echo(console.paragraph(f"{'usage:':<12}{about['usage']}", columns))
+    click.echo()
+    if not options:
+        click.echo("It has no options.")
+        return
+    rows = [[option.flag, _type(option), value_in_words(option.default), option.description] for option in options]
+    click.echo(console.table(["OPTION", "TYPE", "DEFAULT", "DESCRIPTION"], rows, columns))
+
+
+def _about(item: Installed) -> dict[str, Any]:
+    from genzoo import catalogue
+
+    component = item.component
+    entry = catalogue.lookup(item.kind, item.qualified)
+    verified = entry.verified if entry else None
+    flag = FLAGS.get(item.kind, str(item.kind))
+    return {
+        "kind": item.kind,
+        "name": item.name,
+        "summary": component.summary,
+        "distribution": item.distribution,
+        "version": item.version,
+        "from": f"{item.distribution} {item.version}, plugin API {component.api}",
+        "paper": component.paper,
+        "base": component.base,
+        "companions": {str(kind): companion for kind, companion in component.companions.items()},
+        "needs": ", ".join(component.requires_extra),
+        "licence": entry.licence if entry else "",
+        "verified": f"{verified.result}, contract kit {verified.kit}, {verified.date}" if verified else "",
+        "usage": _USAGE.get(item.kind, f"genzoo run vae --{flag} {{0}}").format(item.name),
+    }
+
+
+def _companions(companions: Mapping[str, Companion]) -> str:
+    parts: list[str] = []
+    for kind, companion in companions.items():
+        name, options = (companion, {}) if isinstance(companion, str) else companion
+        settings = ", ".join(f"{key.replace('_', '-')}={value_in_words(value)}" for key, value in options.items())
+        parts.append(f"{kind} {name}" + (f" ({settings})" if settings else ""))
+    return "; ".join(parts)
+
+
+def _type(option: OptionHelp) -> str:
+    return f"{option.type} {option.bounds}".strip()

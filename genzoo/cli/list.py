@@ -1,0 +1,109 @@
+"""``genzoo list``: what is installed, what is broken, and with ``--all`` what the catalogue knows besides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from genzoo.cli import console
+from genzoo.errors import UsageError
+from genzoo.host import SERIOUS, Host, Problem, host
+from genzoo.installed import Installed, nearest
+from genzoo.types import Kind
+
+_PLURALS = {"losses": "loss"}
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@click.option("--all", "everything", is_flag=True, help="Also what the catalogue knows and is not installed.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_command(kind: str | None, everything: bool, as_json: bool) -> None:
+    """List the plugins that are installed, of one KIND or all."""
+    chosen = parse_kind(kind)
+    found = host()
+    components = found.components(chosen)
+    problems = [item for item in found.problems if item.kind in SERIOUS and _concerns(item, chosen)]
+    absent = _absent(found, chosen) if everything else []
+    if as_json:
+        value: dict[str, Any] = {
+            "components": [_component(item) for item in components],
+            "problems": [vars(item) for item in problems],
+        }
+        if everything:
+            value["not_installed"] = absent
+        console.print_json(value)
+        return
+    columns = console.width()
+    clashing = {key for item in problems if item.kind == "duplicate" for key in item.concerns}
+    rows = [
+        [
+            str(item.kind),
+            item.qualified if f"{item.kind}/{item.name}" in clashing else item.name,
+            f"{item.distribution} {item.version}",
+            item.component.summary,
+        ]
+        for item in components
+    ]
+    if rows:
+        click.echo(console.table(["KIND", "NAME", "FROM", "SUMMARY"], rows, columns))
+    else:
+        click.echo(
+            f"No {chosen or 'plugin'} is installed. Install the official ones: pip install 'genzoo[zoo]'", err=True
+        )
+    if absent:
+        click.echo("\nNot installed:")
+        rows = [[row["kind"], row["name"], row["install"], row["summary"]] for row in absent]
+        click.echo(console.table(["KIND", "NAME", "INSTALL", "SUMMARY"], rows, columns))
+    if problems:
+        click.echo("\nOut of order (see `genzoo doctor`):")
+        for item in problems:
+            click.echo(console.paragraph(f"{item.kind}: {item.distribution} {item.version}: {item.cause}.", columns))
+
+
+def parse_kind(kind: str | None) -> Kind | None:
+    """A kind as typed, in the singular or the plural.
+
+    Raises:
+        UsageError: If it is none of the nine.
+    """
+    if kind is None:
+        return None
+    word = _PLURALS.get(kind, kind if kind in set(Kind) else kind.removesuffix("s"))
+    if word not in set(Kind):
+        guess = nearest(kind, list(Kind)).strip()
+        raise UsageError(f"list: KIND must be one of {', '.join(Kind)}, got {kind!r}.", guess)
+    return Kind(word)
+
+
+def _component(item: Installed) -> dict[str, Any]:
+    return {
+        "kind": item.kind,
+        "name": item.name,
+        "distribution": item.distribution,
+        "version": item.version,
+        "summary": item.component.summary,
+        "paper": item.component.paper,
+    }
+
+
+def _concerns(problem: Problem, kind: Kind | None) -> bool:
+    return kind is None or not problem.concerns or any(key.startswith(f"{kind}/") for key in problem.concerns)
+
+
+def _absent(found: Host, kind: Kind | None) -> list[dict[str, str]]:
+    from genzoo.catalogue import catalogue
+
+    installed = {(item.kind, item.name) for item in found.components()}
+    return [
+        {
+            "kind": entry.kind,
+            "name": entry.name,
+            "distribution": entry.distribution,
+            "install": entry.install,
+            "summary": entry.summary,
+        }
+        for entry in catalogue().plugin
+        if (entry.kind, entry.name) not in installed and kind in {None, entry.kind}
+    ]
