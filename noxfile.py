@@ -1,0 +1,45 @@
+"""The commands that people and CI run, in the environment that requirements-dev.txt made. ``nox`` runs all of them."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "layers", "tests", "slow", "docs"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, check and format."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Pyright, strict on genzoo/."""
+    session.run("pyright")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Import-linter: what may import what."""
+    session.run("lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Pytest without what is marked slow; arguments after ``--`` are passed on."""
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Pytest, only what is marked slow."""
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Sphinx; warnings are errors."""
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
