@@ -168,3 +168,16 @@ def _minibatch_log_weights(pairwise: Tensor, dataset_size: int, sampling: Miniba
 
 def _leading(latent: Latent) -> torch.Size:
     return latent.sample.shape[: latent.sample.dim() - len(latent.posterior.event_shape)]
+
+
+def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
+    """Which latent units vary with the image: Var_x(E_q[u|x]) above a threshold (section 5 of Burda et al. 2016).
+
+    Args:
+        means: Posterior means ``[N, *event]``.
+        threshold: Least variance.
+
+    Returns:
+        bool ``[D]``, one a unit.
+    """
+    return means.flatten(1).var(0) > threshold

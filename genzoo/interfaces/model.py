@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,6 +61,11 @@ class Model(nn.Module, ABC):
         self.options = options
         self.image = parts.image
         self.likelihood = parts.likelihood
+
+    @property
+    def quantities(self) -> Mapping[str, float]:
+        """Configured values of what a scheduler may drive in the model itself, such as a temperature."""
+        return {}
 
     @abstractmethod
     def encode(self, batch: Batch, *, samples: int = 1, context: Context | None = None) -> Encoding:

@@ -1,0 +1,281 @@
+"""genzoo from Python: ``run``, ``load`` and the `Run` they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genzoo.compose.plan import Choice, Plan, plan
+from genzoo.errors import UsageError
+from genzoo.host import Host
+from genzoo.host import host as default_host
+from genzoo.recipe import Part, Recipe, TrainOptions
+from genzoo.runs.find import find_run, runs_root
+from genzoo.runs.folder import RunFolder
+from genzoo.types import Kind
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from genzoo.interfaces.model import Model
+    from genzoo.interfaces.view import RunView
+    from genzoo.runs.load import LoadedRun
+
+Named = str | tuple[str, Mapping[str, Any]]
+"""A component by name, or (name, options)."""
+
+
+class Run:
+    """A run on disk, loaded when it is first looked at.
+
+    Args:
+        folder: The run folder.
+        host: Where its plugins come from.
+
+    Example:
+        >>> run = load("zoo:report-vae")  # doctest: +SKIP
+        >>> run.sample(4).shape           # doctest: +SKIP
+        torch.Size([4, 1, 28, 28])
+    """
+
+    def __init__(self, folder: RunFolder, host: Host | None = None) -> None:
+        self.folder = folder
+        self.host = host or default_host()
+
+    def __repr__(self) -> str:
+        record = self.record
+        return f"<Run {record.get('title', '?')}, {record.get('status', '?')}, {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """In a notebook a run shows its figures."""
+        import base64
+        import html
+
+        parts = [f"<p><b>{html.escape(repr(self))}</b><br>{html.escape(str(self.record.get('verdict', '')))}</p>"]
+        for path in sorted(self.folder.figures.glob("*.png")):
+            data = base64.b64encode(path.read_bytes()).decode()
+            parts.append(
+                f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}" style="max-width:800px">'
+            )
+        return "\n".join(parts)
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """run.json."""
+        return self.folder.record()
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch."""
+        return self.folder.rows("epoch")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The last epoch's test numbers (train where nothing was tested), and the values of the run's metrics."""
+        rows = self.history
+        numbers = dict((rows[-1].get("test") or rows[-1]["train"]) if rows else {})
+        for result in self.record.get("metrics", {}).values():
+            numbers.update(result.get("values", {}))
+        return numbers
+
+    @property
+    def verdict(self) -> str:
+        return str(self.record.get("verdict", ""))
+
+    @cached_property
+    def loaded(self) -> LoadedRun:
+        """The experiment with its trained weights."""
+        from genzoo.runs.load import load_run
+
+        return load_run(self.folder, self.host)
+
+    @property
+    def model(self) -> Model:
+        """The trained model, in eval mode."""
+        return self.loaded.experiment.model
+
+    @cached_property
+    def view(self) -> RunView:
+        """What visualizers and metrics see of the run; reads the dataset."""
+        return self.loaded.view()
+
+    def figure(self, name: str, **options: Any) -> Figure:
+        """A visualizer's figure, drawn anew (the first, where it draws several). See `figures`."""
+        return next(iter(self.figures(name, **options).values()))
+
+    def figures(self, name: str, **options: Any) -> dict[str, Figure]:
+        """A visualizer's figures by name, drawn anew with these options.
+
+        Raises:
+            IncompatibleError: If the model or data cannot serve it.
+        """
+        from genzoo.compose.build import add_visualizer
+        from genzoo.runs.draw import at_rest
+
+        visualizer = add_visualizer(self.loaded.experiment, self._choice(Kind.VISUALIZER, name, options))
+        with at_rest(self.view, f"figure:{name}"):
+            return dict(visualizer.draw(self.view))
+
+    def evaluate(self, name: str, **options: Any) -> dict[str, float]:
+        """A metric's numbers, measured anew with these options. See `figures`."""
+        from genzoo.compose.build import add_metric
+        from genzoo.runs.draw import at_rest
+
+        metric = add_metric(self.loaded.experiment, self._choice(Kind.METRIC, name, options))
+        with at_rest(self.view, f"metric:{name}"):
+            return {key or name: float(value) for key, value in metric.evaluate(self.view).items()}
+
+    def sample(self, n: int, label: int | Sequence[int] | None = None, *, seed: int | None = None) -> Tensor:
+        """Images ``[n, C, H, W]`` in [0, 1] drawn from the model.
+
+        Args:
+            n: How many.
+            label: One label for all, or one an image; a conditional model without it cycles through its classes.
+            seed: Of the draw.
+        """
+        return self.model.sample(n, labels_for(self.model, n, label), seed=seed)
+
+    def encode(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Posterior means ``[N, *event]`` (codes of a discrete model) of images ``[N, C, H, W]`` in [0, 1], top level."""
+        from genzoo.parts.latents import encode_means
+
+        return encode_means(self.model, images, label)
+
+    def _choice(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Choice:
+        installed = self.host.get(kind, name)
+        return Choice(installed, installed.make_options(options), asked=True)
+
+
+def run(
+    model: Named,
+    *,
+    data: Named | None = None,
+    network: Named | None = None,
+    likelihood: Named | None = None,
+    prior: Named | None = None,
+    loss: Named | None = None,
+    scheduler: Named | Mapping[str, Named | Iterable[Named]] | None = None,
+    viz: Iterable[Named] | Mapping[str, Named] = (),
+    metrics: Iterable[Named] | Mapping[str, Named] = (),
+    out: str | Path | None = None,
+    name: str = "",
+    progress: bool = True,
+    **train: Any,
+) -> Run:
+    """Train a model and return its run; the same as ``genzoo run``.
+
+    Args:
+        model: Name, or (name, options), as ``("vae", {"latent_dim": 8})``.
+        data, network, likelihood, prior, loss: Parts, likewise; None takes the model's companions and the defaults.
+        scheduler: One for ``beta``, or slot → one or several.
+        viz: Visualizers, or key → visualizer.
+        metrics: Metrics, or key → metric.
+        out: Folder of runs.
+        name: Appended to the run folder's name.
+        progress: Whether to show progress on stderr.
+        **train: Training options, as ``epochs=5``; see `genzoo.recipe.TrainOptions`.
+
+    Raises:
+        GenzooError: If something does not fit, or the run fails.
+
+    Example:
+        >>> import genzoo
+        >>> run = genzoo.run("vae", scheduler="linear-warmup", viz=["traversal"], epochs=1)  # doctest: +SKIP
+    """
+    unknown = set(train) - set(TrainOptions.model_fields)
+    if unknown:
+        raise UsageError(
+            f"run: {', '.join(sorted(unknown))} is no training option.",
+            f"There are: {', '.join(TrainOptions.model_fields)}.",
+        )
+    optional = {"dataset": data, "network": network, "likelihood": likelihood, "prior": prior, "loss": loss}
+    recipe = Recipe(
+        model=_part(model),
+        schedulers=_schedulers(scheduler),
+        visualizers=_keyed(viz),
+        metrics=_keyed(metrics),
+        train=train,
+        **{kind: _part(part) for kind, part in optional.items() if part is not None},
+    )
+    return run_recipe(recipe, out=out, name=name, progress=progress)
+
+
+def run_recipe(
+    recipe: Recipe, *, out: str | Path | None = None, name: str = "", progress: bool = True, host: Host | None = None
+) -> Run:
+    """Train a recipe and return its run. See `run`."""
+    from genzoo.runs.console import ConsoleReporter
+    from genzoo.runs.execute import start
+    from genzoo.runs.reporter import Reporter
+
+    host = host or default_host()
+    resolved: Plan = plan(recipe, host)
+    reporter = ConsoleReporter() if progress else Reporter()
+    outcome = start(resolved, host, out=runs_root(out), name=name, reporter=reporter)
+    return Run(outcome.folder, host)
+
+
+def load(name: str | Path, host: Host | None = None) -> Run:
+    """A run by folder, ``last``, part of its folder's name, or ``zoo:NAME`` for one that a plugin ships.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    return Run(find_run(str(name)), host)
+
+
+def labels_for(model: Model, n: int, label: int | Sequence[int] | None) -> Tensor | None:
+    """Labels ``[n]`` for `Model.sample`, cycling through the classes where none is asked for; None if unconditional.
+
+    Raises:
+        UsageError: If a label is out of range, their number is wrong, or the model takes none.
+    """
+    import torch
+
+    from genzoo.types import Capability
+
+    classes = model.image.classes
+    if Capability.CONDITIONAL not in model.capabilities and not model.prior.conditional:
+        if label is not None:
+            raise UsageError("sample: label must be left out, since the model is not conditional.")
+        return None
+    assert classes is not None
+    if label is None:
+        return torch.arange(n) % classes
+    labels = torch.tensor([label] * n if isinstance(label, int) else list(label))
+    if len(labels) != n:
+        raise UsageError(f"sample: label must be one a sample, {n}, got {len(labels)}.")
+    if bool(((labels < 0) | (labels >= classes)).any()):
+        raise UsageError(f"sample: label must be in 0 to {classes - 1}, got {label}.")
+    return labels
+
+
+def _part(named: Named) -> Part:
+    return Part(name=named) if isinstance(named, str) else Part(name=named[0], options=dict(named[1]))
+
+
+def _keyed(parts: Iterable[Named] | Mapping[str, Named]) -> dict[str, Part]:
+    if isinstance(parts, str):
+        parts = [parts]
+    if isinstance(parts, Mapping):
+        return {key: _part(named) for key, named in parts.items()}
+    found = [_part(named) for named in parts]
+    return {part.name: part for part in found}
+
+
+def _schedulers(scheduler: Named | Mapping[str, Any] | None) -> dict[str, list[Part]] | None:
+    if scheduler is None:
+        return None
+    if not isinstance(scheduler, Mapping):
+        return {"beta": [_part(scheduler)]}
+    return {
+        slot: [_part(parts)] if isinstance(parts, str | tuple) else [_part(part) for part in parts]
+        for slot, parts in scheduler.items()
+    }

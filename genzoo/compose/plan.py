@@ -1,0 +1,168 @@
+"""Resolve a recipe: every part named, every option typed. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genzoo.declare import Companion
+from genzoo.errors import UsageError
+from genzoo.host import Host, Installed
+from genzoo.options import Options
+from genzoo.recipe import Part, Recipe, TrainOptions
+from genzoo.types import Kind
+
+PART_KINDS = (Kind.DATASET, Kind.NETWORK, Kind.LIKELIHOOD, Kind.PRIOR, Kind.LOSS)
+"""The kinds of which a run has exactly one beside its model."""
+
+DEFAULTS: Mapping[Kind, str] = {
+    Kind.DATASET: "mnist",
+    Kind.NETWORK: "conv",
+    Kind.LIKELIHOOD: "bernoulli",
+    Kind.PRIOR: "standard-normal",
+    Kind.LOSS: "elbo",
+}
+"""What a run takes when neither the user nor the model names a part."""
+
+DEFAULT_SCHEDULERS: Mapping[str, str] = {"beta": "linear-warmup"}
+"""Slot → scheduler when the user names none for the slot; left out where the experiment has no such slot."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One resolved component: its declaration, its typed options, and whether the user asked for it."""
+
+    installed: Installed
+    options: Options
+    asked: bool
+
+    @property
+    def name(self) -> str:
+        return self.installed.name
+
+    def part(self) -> Part:
+        return Part(name=self.name, options=self.options.model_dump(mode="json"))
+
+    def record(self) -> dict[str, Any]:
+        """What run.json keeps of it."""
+        return {
+            "kind": str(self.installed.kind),
+            "name": self.name,
+            "distribution": self.installed.distribution,
+            "version": self.installed.version,
+            "options": self.options.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with every name resolved and every option typed."""
+
+    model: Choice
+    parts: Mapping[Kind, Choice]
+    schedulers: Mapping[str, tuple[Choice, ...]]
+    visualizers: Mapping[str, Choice]
+    metrics: Mapping[str, Choice]
+    train: TrainOptions
+    summary: str = ""
+
+    def __getitem__(self, kind: Kind) -> Choice:
+        return self.model if kind == Kind.MODEL else self.parts[kind]
+
+    @property
+    def title(self) -> str:
+        return f"{self.model.name} on {self.parts[Kind.DATASET].name}"
+
+    def recipe(self) -> Recipe:
+        """The recipe that repeats this plan, with nothing left out."""
+        return Recipe(
+            summary=self.summary,
+            model=self.model.part(),
+            schedulers={slot: [choice.part() for choice in choices] for slot, choices in self.schedulers.items()},
+            visualizers={key: choice.part() for key, choice in self.visualizers.items()},
+            metrics={key: choice.part() for key, choice in self.metrics.items()},
+            train=self.train.model_dump(mode="json"),
+            **{str(kind): choice.part() for kind, choice in self.parts.items()},
+        )
+
+    def records(self) -> dict[str, Any]:
+        """Every component with distribution, version and options, for run.json."""
+        rows: dict[str, Any] = {"model": self.model.record()}
+        rows.update({str(kind): choice.record() for kind, choice in self.parts.items()})
+        rows["schedulers"] = {
+            slot: [choice.record() for choice in choices] for slot, choices in self.schedulers.items()
+        }
+        rows["visualizers"] = {key: choice.record() for key, choice in self.visualizers.items()}
+        rows["metrics"] = {key: choice.record() for key, choice in self.metrics.items()}
+        return rows
+
+
+def plan(recipe: Recipe, host: Host) -> Plan:
+    """Resolve names and options: what the recipe says, else the model's companions, else the defaults.
+
+    Raises:
+        PluginError: If a name is unknown or its plugin is broken.
+        UsageError: If an option is unknown or out of bounds, or a choice would drop what the model declares.
+    """
+    model = _choose(host, Kind.MODEL, recipe.model, asked=True)
+    companions = model.installed.component.companions
+    parts: dict[Kind, Choice] = {}
+    for kind in PART_KINDS:
+        parts[kind] = _part(host, kind, getattr(recipe, kind), model.installed, companions.get(kind))
+    schedulers = _schedulers(host, recipe.schedulers, companions.get(Kind.SCHEDULER))
+    return Plan(
+        model=model,
+        parts=parts,
+        schedulers=schedulers,
+        visualizers={key: _choose(host, Kind.VISUALIZER, part, asked=True) for key, part in recipe.visualizers.items()},
+        metrics={key: _choose(host, Kind.METRIC, part, asked=True) for key, part in recipe.metrics.items()},
+        train=recipe.train_options(),
+        summary=recipe.summary,
+    )
+
+
+def default_part(kind: Kind, companion: Companion | None) -> Part:
+    """What a model gets for a kind when nobody names one."""
+    if companion is None:
+        return Part(name=DEFAULTS[kind])
+    name, options = (companion, {}) if isinstance(companion, str) else companion
+    return Part(name=name, options=dict(options))
+
+
+def _part(host: Host, kind: Kind, asked: Part | None, model: Installed, companion: Companion | None) -> Choice:
+    default = default_part(kind, companion)
+    if asked is None:
+        return _choose(host, kind, default, asked=False)
+    if asked.name == default.name:
+        merged = Part(name=asked.name, options={**default.options, **asked.options})
+        return _choose(host, kind, merged, asked=True)
+    if model.component.base and default.options:
+        settings = ", ".join(f"{key} = {value}" for key, value in default.options.items())
+        raise UsageError(
+            f"run: {model.name} is {model.component.base} with the {kind} {default.name} ({settings}), which "
+            f"`--{_flag(kind)} {asked.name}` would drop.",
+            f"Run `genzoo run {model.component.base} --{_flag(kind)} {asked.name}` instead.",
+        )
+    return _choose(host, kind, asked, asked=True)
+
+
+def _schedulers(
+    host: Host, asked: Mapping[str, list[Part]] | None, companion: Companion | None
+) -> dict[str, tuple[Choice, ...]]:
+    chosen: dict[str, tuple[Choice, ...]] = {}
+    for slot, name in DEFAULT_SCHEDULERS.items():
+        part = Part(name=name) if companion is None else default_part(Kind.SCHEDULER, companion)
+        chosen[slot] = (_choose(host, Kind.SCHEDULER, part, asked=False),)
+    for slot, parts in (asked or {}).items():
+        chosen[slot] = tuple(_choose(host, Kind.SCHEDULER, part, asked=True) for part in parts)
+    return chosen
+
+
+def _choose(host: Host, kind: Kind, part: Part, *, asked: bool) -> Choice:
+    installed = host.get(kind, part.name)
+    return Choice(installed, installed.make_options(part.options), asked)
+
+
+def _flag(kind: Kind) -> str:
+    return "data" if kind == Kind.DATASET else str(kind)

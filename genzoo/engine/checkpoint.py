@@ -1,0 +1,278 @@
+"""Checkpoints that survive a crash at any moment: safetensors and JSON only, never pickle.
+
+A checkpoint is a folder ``step-N`` with ``model.safetensors``, ``optimizer.safetensors``, ``state.json`` and, written
+last, ``manifest.json`` with the size and SHA-256 of each. It is made in a staging folder beside its place, synced, and
+renamed; only then does ``LAST`` name it, and only after that are older ones removed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from genzoo import storage
+from genzoo.errors import CorruptError
+
+MANIFEST = "manifest.json"
+LAST = "LAST"
+BEST = "BEST"
+FORMAT = 1
+
+_log = logging.getLogger("genzoo.checkpoint")
+_STEP = re.compile(r"step-(\d+)")
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    loss: nn.Module | None,
+    state: Mapping[str, Any],
+) -> Path:
+    """Write ``folder/step-N`` by the protocol above and point ``LAST`` at it.
+
+    Args:
+        folder: The run's ``checkpoints`` folder.
+        step: Optimizer steps taken.
+        model: Its state dict is stored.
+        optimizer: Its tensors are stored beside the model's, under the names of the parameters.
+        loss: Its state dict is stored if it has one.
+        state: JSON-able; what `load_checkpoint` gives back.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        StorageError: If the disk refuses; the checkpoints there are stay as they are.
+    """
+    final = folder / f"step-{step}"
+    staged = folder / f".staging-{step}-{uuid.uuid4().hex[:8]}"
+    modules = {"model": model, "loss": loss}
+    files = {
+        f"{name}.safetensors": _pack(module.state_dict()) for name, module in modules.items() if module is not None
+    }
+    if loss is not None and not loss.state_dict():
+        del files["loss.safetensors"]
+    scalars: dict[str, Any] = {}
+    if optimizer is not None:
+        tensors, scalars = _optimizer_state(optimizer, _names(model, loss))
+        files["optimizer.safetensors"] = _pack(tensors)
+    files["state.json"] = json.dumps({"step": step, "optimizer": scalars, **state}).encode()
+    storage.make_folder(staged)
+    try:
+        for name, data in files.items():
+            storage.write_new(staged / name, data)
+        storage.write_new(staged / MANIFEST, _manifest(step, staged, files))
+        storage.sync_folder(staged)
+        if final.exists():
+            # A checkpoint of this step was found damaged and the run went on from an older one.
+            storage.rename(final, folder / f".replaced-{step}-{uuid.uuid4().hex[:8]}")
+        storage.rename(staged, final)
+    except BaseException:
+        _remove_quietly(staged)
+        raise
+    storage.replace(folder / LAST, final.name.encode())
+    return final
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints, the one that ``BEST`` names, and leftovers of crashed saves."""
+    best = _pointer(folder / BEST)
+    last = _pointer(folder / LAST)
+    steps = _steps(folder)
+    for old in steps[: max(0, len(steps) - keep)]:
+        if old.name not in {best, last}:
+            storage.remove_folder(old)
+    for stale in [*folder.glob(".staging-*"), *folder.glob(".replaced-*")]:
+        storage.remove_folder(stale)
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint whose every file has the size and SHA-256 it states.
+
+    Raises:
+        CorruptError: If not, naming the file.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        files: dict[str, Any] = manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"checkpoint: {path.name} has no readable manifest ({error}).") from None
+    for name, stated in files.items():
+        file = path / name
+        if Path(name).name != name or not file.is_file():
+            raise CorruptError(f"checkpoint: {path.name}/{name} is missing.")
+        if file.stat().st_size != stated["size"] or storage.sha256(file) != stated["sha256"]:
+            raise CorruptError(f"checkpoint: {path.name}/{name} differs from its manifest.")
+    return manifest
+
+
+def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log.warning) -> Path | None:
+    """The newest checkpoint that verifies (or the best one), None where there is none at all.
+
+    Args:
+        folder: The run's ``checkpoints`` folder.
+        best: Prefer the one that ``BEST`` names.
+        warn: Told of each checkpoint that is passed over because it is damaged.
+
+    Raises:
+        CorruptError: If there are checkpoints and none verifies.
+    """
+    candidates = list(reversed(_steps(folder)))
+    preferred = _pointer(folder / BEST) if best else None
+    candidates.sort(key=lambda path: path.name != preferred)
+    for path in candidates:
+        try:
+            verify(path)
+        except CorruptError as error:
+            warn(f"{error.message} Falling back to an older checkpoint.")
+        else:
+            return path
+    if candidates:
+        raise CorruptError(
+            f"checkpoint: none of the {len(candidates)} checkpoints in {folder} is intact.",
+            "Nothing was deleted; start a new run with `genzoo run --recipe` and this run's config.toml.",
+        )
+    return None
+
+
+def load_checkpoint(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    loss: nn.Module | None = None,
+) -> dict[str, Any]:
+    """Load a checkpoint into objects of the same shapes and return its state.
+
+    Raises:
+        CorruptError: If a file fails its checksum, is no safetensors file, or has other names or shapes.
+    """
+    verify(path)
+    _load_module(path / "model.safetensors", model)
+    if loss is not None and (path / "loss.safetensors").exists():
+        _load_module(path / "loss.safetensors", loss)
+    state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    if optimizer is not None:
+        _restore_optimizer(path / "optimizer.safetensors", optimizer, _names(model, loss), state["optimizer"])
+    return state
+
+
+def read_tensors(path: Path, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, their names and shapes checked against ``shapes`` before any is allocated.
+
+    Raises:
+        CorruptError: If the file is no safetensors file (a pickle, say), or its names or shapes differ.
+    """
+    if path.suffix != ".safetensors":
+        raise CorruptError(
+            f"checkpoint: {path.name} must be a .safetensors file; others may run code when read and are refused unread."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
+            names: set[str] = set(file.keys())
+            if shapes is not None:
+                _check_names(path, names, set(shapes))
+                for name, shape in shapes.items():
+                    found = tuple(file.get_slice(name).get_shape())
+                    if found != tuple(shape):
+                        raise CorruptError(
+                            f"checkpoint: {path.name}: {name} must have shape {list(shape)}, got {list(found)}."
+                        )
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CorruptError(f"checkpoint: {path.name} is not a sound safetensors file: {error}.") from None
+
+
+def _load_module(path: Path, module: nn.Module) -> None:
+    own = module.state_dict()
+    module.load_state_dict(read_tensors(path, {name: tensor.shape for name, tensor in own.items()}))
+
+
+def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
+    if found != wanted:
+        missing, extra = sorted(wanted - found)[:3], sorted(found - wanted)[:3]
+        raise CorruptError(
+            f"checkpoint: {path.name} is of another model: missing {', '.join(missing) or 'nothing'}, "
+            f"unexpected {', '.join(extra) or 'nothing'}."
+        )
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    return save({name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()})
+
+
+def _manifest(step: int, staged: Path, files: Mapping[str, bytes]) -> bytes:
+    rows = {name: {"size": len(data), "sha256": storage.sha256(staged / name)} for name, data in files.items()}
+    return json.dumps({"format": FORMAT, "step": step, "files": rows}, indent=2).encode()
+
+
+def _names(model: nn.Module, loss: nn.Module | None) -> dict[nn.Parameter, str]:
+    names = {parameter: f"model.{name}" for name, parameter in model.named_parameters()}
+    if loss is not None:
+        names.update({parameter: f"loss.{name}" for name, parameter in loss.named_parameters()})
+    return names
+
+
+def _optimizer_state(
+    optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, Any] = {}
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            full = f"{names[parameter]}/{key}"  # pyright: ignore[reportArgumentType]
+            if isinstance(value, Tensor):
+                tensors[full] = value
+            elif value is not None:
+                scalars[full] = value
+    return tensors, scalars
+
+
+def _restore_optimizer(
+    path: Path, optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str], scalars: Mapping[str, Any]
+) -> None:
+    by_name = {name: parameter for parameter, name in names.items()}
+    optimizer.state.clear()
+    stored = read_tensors(path)
+    for full, value in {**stored, **scalars}.items():
+        name, _, key = full.rpartition("/")
+        if name not in by_name:
+            raise CorruptError(f"checkpoint: {path.name} is of another model: unexpected {name}.")
+        parameter = by_name[name]
+        optimizer.state[parameter][key] = _like(value, parameter) if isinstance(value, Tensor) else value
+
+
+def _like(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """The stored tensor in the parameter's memory format, on its device."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+
+def _steps(folder: Path) -> list[Path]:
+    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def _pointer(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _remove_quietly(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)

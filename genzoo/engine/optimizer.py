@@ -1,0 +1,70 @@
+"""Optimizers by name, and a step that leaves the weights alone when a loss or gradient is not finite."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from genzoo.recipe import TrainOptions
+
+_CLASSES: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adamax": torch.optim.Adamax,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}
+
+
+def make_optimizer(train: TrainOptions, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that the options name, fused where torch has a fused one."""
+    kind = _CLASSES[train.optimizer]
+    fused = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
+    return kind([p for p in parameters if p.requires_grad], lr=train.lr, weight_decay=train.weight_decay, **fused)  # pyright: ignore[reportCallIssue]
+
+
+class GuardedStep:
+    """One optimizer step that never applies a non-finite gradient, without waiting for the device to say so.
+
+    A fused optimizer takes ``found_inf`` and skips its update on the device; another is asked before it steps. Once a
+    step was bad, all later ones are skipped too, until `first_bad_step` is read and the run stops.
+
+    Args:
+        optimizer: What to step.
+        clip: Greatest norm of the gradient, or None.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
+        self._optimizer = optimizer
+        self._clip = clip
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._fused = bool(optimizer.defaults.get("fused"))
+        device = self._parameters[0].device if self._parameters else torch.device("cpu")
+        self._bad = torch.zeros((), device=device)
+        self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        if self._fused:
+            optimizer.found_inf = self._bad  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __call__(self, objective: Tensor, step: int) -> None:
+        """Backward, clip, check, update."""
+        objective.backward()
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        if not gradients:
+            return
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+        bad = ~torch.isfinite(norm + objective.detach())
+        self._first_bad.copy_(torch.where(bad & (self._bad == 0), step, self._first_bad))
+        self._bad.copy_(torch.maximum(self._bad, bad.to(self._bad.dtype)))
+        if self._clip is not None:
+            torch._foreach_mul_(gradients, (self._clip / (norm + 1e-6)).clamp(max=1.0))  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+        if self._fused or not bool(self._bad):
+            self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def first_bad_step(self) -> int | None:
+        """The step at which a loss or gradient was first not finite; waits for the device."""
+        step = int(self._first_bad.item())
+        return None if step < 0 else step

@@ -1,0 +1,49 @@
+"""Signals as a flag that long work polls, so that a checkpoint is saved before the process ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class StopRequested(BaseException):
+    """Raised by `Signals.poll` inside work that can simply be left, such as an evaluation or a figure."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+class Signals:
+    """While entered, SIGINT and SIGTERM set ``received``; a second SIGINT raises KeyboardInterrupt at once.
+
+    Outside the main thread handlers cannot be installed, and the flag stays unset.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
+        self._previous.clear()
+
+    def poll(self) -> None:
+        """Raise `StopRequested` if a signal came."""
+        if self.received is not None:
+            raise StopRequested(self.received)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        if self.received is not None and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signum

@@ -1,0 +1,264 @@
+"""The training loop: one page of plain PyTorch, resumable at every step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from genzoo.compose.build import LR, Experiment
+from genzoo.engine.data import Loader
+from genzoo.engine.evaluate import Totals, evaluate
+from genzoo.engine.optimizer import GuardedStep, make_optimizer
+from genzoo.engine.settings import Settings, choose
+from genzoo.engine.signals import Signals, StopRequested
+from genzoo.errors import DivergedError, Interrupted, UsageError
+from genzoo.interfaces.scheduler import Progress
+from genzoo.randomness import derive, seeded
+from genzoo.types import Context, Split
+
+POLL_STEPS = 20
+"""Steps between two looks at the guard of non-finite numbers."""
+
+
+@dataclass
+class State:
+    """Where training stands; with the weights and the optimizer it is all that a resumed run needs.
+
+    Args:
+        step: Optimizer steps taken.
+        epochs_done: Epochs trained, evaluated and reported.
+        step_in_epoch: Steps taken in the epoch after those.
+        totals: Sums of the epoch so far.
+        best: Best held-out elbo so far and its epoch.
+    """
+
+    step: int = 0
+    epochs_done: int = 0
+    step_in_epoch: int = 0
+    totals: dict[str, Any] = field(default_factory=dict[str, Any])
+    best_elbo: float | None = None
+    best_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Progress for a person to watch: where training is and what the epoch's running means say."""
+
+    epoch: int
+    epochs: int
+    step_in_epoch: int
+    steps_per_epoch: int
+    images_per_second: float
+    values: Mapping[str, float]
+    means: Mapping[str, Any]
+    stage: str = "train"
+
+
+class Observer(Protocol):
+    """Who is told of training and keeps what it makes."""
+
+    def tick(self, tick: Tick) -> None:
+        """A few times a second at the most."""
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """An epoch was trained and evaluated; the row is one line of metrics.jsonl."""
+
+    def save(self, trainer: Trainer, *, best: bool) -> None:
+        """Time for a checkpoint; ``best`` if the held-out elbo is the best so far."""
+
+
+class Trainer:
+    """Trains an experiment.
+
+    Args:
+        experiment: What to train; its model is moved to the device.
+        observer: Told of progress, epochs and checkpoints.
+        splits: ``train`` and ``test``, and ``holdout`` where images are held out.
+    """
+
+    def __init__(self, experiment: Experiment, observer: Observer, splits: Mapping[str, Split]) -> None:
+        self.experiment = experiment
+        self.options = experiment.plan.train
+        self.observer = observer
+        self.settings: Settings = choose(self.options, experiment.model)
+        self.state = State()
+        self.model = experiment.model.to(self.settings.device)
+        self.loss = experiment.loss.to(self.settings.device)
+        if self.settings.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.loaders = {
+            name: Loader(experiment.dataset, split, self.settings.device, channels_last=self.settings.channels_last)
+            for name, split in splits.items()
+        }
+        if not len(self.loaders["train"]):
+            raise UsageError("run: the training split must have at least one image, got an empty one.")
+        self.optimizer = make_optimizer(self.options, [*self.model.parameters(), *self.loss.parameters()])
+        self._step = GuardedStep(self.optimizer, self.options.clip_grad)
+        self._forward = torch.compile(self.model) if self.settings.compile else self.model
+        self._totals = Totals()
+        self._ticked = 0.0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.loaders["train"]) // self.options.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all, fewer than asked for where ``steps`` ends training before."""
+        if self.options.steps is None:
+            return self.options.epochs
+        return min(self.options.epochs, -(-self.options.steps // self.steps_per_epoch))
+
+    def progress(self) -> Progress:
+        """Progress at the step that comes next."""
+        return Progress(self.state.epochs_done + 1, self.state.step, self.steps_per_epoch, self.epochs)
+
+    def initialise(self) -> None:
+        """Once, before the first step: let the prior see images for its pseudo-inputs."""
+        loader = self.loaders["train"]
+        index = loader.order(self.options.seed, 0)[:1000]
+        with seeded(derive(self.options.seed, "initialise")):
+            self.model.prior.initialise(loader.batch(index, training=False).image)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of a checkpoint whose weights and optimizer are loaded."""
+        self.state = State(**{name: state[name] for name in State.__dataclass_fields__})
+        if self.state.totals:
+            self._totals.restore(self.state.totals, self.settings.device)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as JSON, for a checkpoint."""
+        self.state.totals = self._totals.state() if self.state.step_in_epoch else {}
+        return dict(vars(self.state))
+
+    def fit(self, signals: Signals) -> None:
+        """Train to the end.
+
+        Raises:
+            Interrupted: After a signal, once a checkpoint is saved.
+            DivergedError: If a loss or gradient is not finite; the weights are those before that step.
+        """
+        with self.settings.fast_arithmetic(), seeded(0):
+            try:
+                while self.state.epochs_done < self.epochs and not self._out_of_patience():
+                    self._train_epoch(signals)
+                    self._finish_epoch(signals)
+            except StopRequested as stop:
+                self._check_finite()
+                self.observer.save(self, best=False)
+                raise Interrupted(
+                    stop.signum, f"run: stopped by signal {stop.signum} at step {self.state.step}."
+                ) from None
+
+    def _train_epoch(self, signals: Signals) -> None:
+        state, options, loader = self.state, self.options, self.loaders["train"]
+        order = loader.order(options.seed, state.epochs_done + 1)
+        self.model.train()
+        self._began, self._trained = time.perf_counter(), 0
+        while state.step_in_epoch < self.steps_per_epoch and state.step != options.steps:
+            signals.poll()
+            progress = self.progress()
+            values = self.experiment.schedule.at(progress)
+            self._set_lr(values[LR])
+            start = state.step_in_epoch * options.batch_size
+            torch.manual_seed(derive(options.seed, "step", state.step))
+            batch = loader.batch(order[start : start + options.batch_size], training=True)
+            context = Context(values, len(loader))
+            with self.settings.autocast():
+                output = self._forward(batch, samples=self.loss.samples, context=context)
+            terms = self.loss(output, batch, context)
+            self._step(terms.objective, state.step)
+            self.model.after_step(output)
+            self._totals.add(terms, len(batch))
+            self._trained += len(batch)
+            state.step += 1
+            state.step_in_epoch += 1
+            if state.step % POLL_STEPS == 0:
+                self._check_finite()
+                self._tick(values)
+
+    def _finish_epoch(self, signals: Signals) -> None:
+        self._check_finite()
+        state = self.state
+        seconds = time.perf_counter() - self._began
+        last = Progress(state.epochs_done + 1, max(state.step - 1, 0), self.steps_per_epoch, self.epochs)
+        values = self.experiment.schedule.at(last)
+        row: dict[str, Any] = {
+            "kind": "epoch",
+            "epoch": state.epochs_done + 1,
+            "step": state.step,
+            "quantities": values,
+            "train": self._totals.means(),
+        }
+        for name in ("holdout", "test"):
+            if name in self.loaders and len(self.loaders[name]):
+                row[name] = evaluate(
+                    self.model,
+                    self.loss,
+                    self.loaders[name],
+                    Context(values, len(self.loaders["train"])),
+                    seed=self.options.seed,
+                    batch_size=self.options.eval_batch_size,
+                    poll=signals.poll,
+                )
+        row["seconds"] = round(seconds, 3)
+        row["images_per_second"] = round(self._trained / seconds, 1) if self._trained else None
+        best = self._is_best(row)
+        self.observer.epoch(row)
+        state.epochs_done += 1
+        state.step_in_epoch = 0
+        self._totals = Totals()
+        if best or state.epochs_done % self.options.checkpoint_every == 0 or state.epochs_done == self.epochs:
+            self.observer.save(self, best=best)
+
+    def _is_best(self, row: Mapping[str, Any]) -> bool:
+        elbo = row["holdout"]["elbo"] if "holdout" in row else None
+        if elbo is None or (self.state.best_elbo is not None and elbo <= self.state.best_elbo):
+            return False
+        self.state.best_elbo, self.state.best_epoch = elbo, row["epoch"]
+        return True
+
+    def _out_of_patience(self) -> bool:
+        patience = self.options.patience
+        if patience is None or self.state.best_elbo is None:
+            return False
+        return self.state.epochs_done - self.state.best_epoch >= patience
+
+    def _set_lr(self, lr: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _check_finite(self) -> None:
+        step = self._step.first_bad_step()
+        if step is None:
+            return
+        means = self._totals.means()
+        named = {"distortion": means["distortion"], "rate": means["rate"], **means["terms"]}
+        bad = [name for name, value in named.items() if not abs(value) < float("inf")]
+        source = f"the loss's {', '.join(bad)}" if bad else "a gradient"
+        raise DivergedError(
+            f"run: {source} must be finite, got a value that is not at step {step}, epoch {self.state.epochs_done + 1}.",
+            "The weights before that step are kept; try a lower --lr or --clip-grad 1.",
+        )
+
+    def _tick(self, values: Mapping[str, float]) -> None:
+        now = time.perf_counter()
+        if now - self._ticked < 0.25:
+            return
+        self._ticked = now
+        rate = self._trained / max(now - self._began, 1e-9)
+        self.observer.tick(
+            Tick(
+                self.state.epochs_done + 1,
+                self.epochs,
+                self.state.step_in_epoch,
+                self.steps_per_epoch,
+                rate,
+                values,
+                self._totals.means(),
+            )
+        )

@@ -1,0 +1,142 @@
+"""A recipe: the names and options that make an experiment, as TOML. Imports no torch.
+
+A recipe may leave things out; `genzoo.compose` fills them in from the model's companions and the defaults. The
+``config.toml`` of a run is a recipe with nothing left out.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genzoo.errors import UsageError
+from genzoo.options import Options
+
+SCHEMA = 1
+"""Version of the recipe format."""
+
+
+class TrainOptions(Options):
+    """How a model is trained; the plain flags of ``genzoo run``."""
+
+    epochs: int = Field(30, ge=1, le=1_000_000, description="Passes over the training images.")
+    steps: int | None = Field(None, ge=1, description="Stop after this many optimizer steps; none: train all epochs.")
+    limit: int | None = Field(None, ge=1, description="Use only the first N images of each split, for a quick look.")
+    holdout: int = Field(0, ge=0, description="Training images held out to choose the best checkpoint.")
+    patience: int | None = Field(None, ge=1, description="Stop after this many epochs without a better held-out elbo.")
+    batch_size: int = Field(128, ge=1, description="Images a step.")
+    lr: float = Field(1e-3, gt=0, le=10, description="Learning rate.")
+    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = Field("adam", description="Optimizer.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Weight decay of the optimizer.")
+    clip_grad: float | None = Field(None, gt=0, description="Greatest norm of the gradient; none: no clipping.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, order, noise and figures.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Arithmetic of the training step.")
+    compile: bool = Field(False, description="Compile the model with torch.compile.")
+    eval_batch_size: int = Field(500, ge=1, description="Images a batch when evaluating.")
+    viz_every: int = Field(5, ge=0, description="Redraw the figures every E epochs; 0: after the first and the last.")
+    checkpoint_every: int = Field(1, ge=1, description="Epochs between checkpoints.")
+    keep: int = Field(2, ge=1, description="How many of the last checkpoints to keep.")
+
+    tiny: ClassVar[dict[str, Any]] = {"epochs": 1, "limit": 64, "batch_size": 16}
+
+
+class Part(BaseModel):
+    """A component by name, with the options that differ from its defaults (all of them in a run's config.toml)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Recipe(BaseModel):
+    """What a run is made of. Only ``model`` must be given; what is None is left to the model and the defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    summary: str = ""
+    model: Part
+    dataset: Part | None = None
+    network: Part | None = None
+    likelihood: Part | None = None
+    prior: Part | None = None
+    loss: Part | None = None
+    schedulers: dict[str, list[Part]] | None = None
+    visualizers: dict[str, Part] = Field(default_factory=dict)
+    metrics: dict[str, Part] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+
+    def to_toml(self) -> str:
+        """The recipe as TOML; what is None or empty is left out."""
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json", by_alias=True, exclude_none=True)))
+
+    def train_options(self) -> TrainOptions:
+        """The typed training options.
+
+        Raises:
+            UsageError: If one is unknown, of a wrong type or out of bounds.
+        """
+        try:
+            return TrainOptions.model_validate(self.train)
+        except ValidationError as error:
+            raise UsageError("train: " + explain(error, TrainOptions)) from None
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a TOML file.
+
+    Raises:
+        UsageError: If the file is absent, is no TOML, names an unknown field or is of a newer schema.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"recipe: {path} does not exist.", "See `genzoo recipe list`.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe: {path} is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise UsageError(f"recipe: {path} cannot be read: {error.strerror}.") from None
+    return parse_recipe(content, str(path))
+
+
+def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
+    """A recipe from the content of a TOML file. See `read_recipe`."""
+    schema = content.get("schema", SCHEMA)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise UsageError(
+            f"recipe: schema of {source} must be at most {SCHEMA}, got {schema}.", "Install a newer genzoo to read it."
+        )
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"recipe: {source}: " + explain(error, Recipe)) from None
+    recipe.train_options()
+    return recipe
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first fault of a pydantic error in one sentence that names the option, the rule and the value."""
+    import difflib
+
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        leaf, choices = str(first["loc"][-1]), list(model.model_fields) if len(first["loc"]) == 1 else []
+        near = difflib.get_close_matches(leaf, choices, 1)
+        hint = f" Did you mean {near[0]}?" if near else (f" Choose from {', '.join(choices)}." if choices else "")
+        return f"{path} is not an option.{hint}"
+    return f"{path}: {first['msg'].lower()}, got {first['input']!r}."
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value if item is not None]
+    return value

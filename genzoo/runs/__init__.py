@@ -1,0 +1,1 @@
+"""Run folders: made once, never overwritten, readable while a run goes on."""

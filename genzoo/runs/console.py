@@ -1,0 +1,122 @@
+"""Progress of a run on stderr: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genzoo.runs.reporter import Reporter
+
+if TYPE_CHECKING:
+    from genzoo.compose.plan import Plan
+    from genzoo.engine.train import Tick
+
+QUIET_SECONDS = 30.0
+"""Seconds between two progress lines within an epoch where there is no terminal."""
+
+
+class ConsoleReporter(Reporter):
+    """Writes to stderr, which may be closed or narrow."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._spoke = time.monotonic()
+        self._began = time.monotonic()
+        self._first_epoch: int | None = None
+        self._drawn = False
+        self._width = 0
+
+    def started(self, folder: Path, plan: Plan, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        images = facts["images"]
+        counts = ", ".join(f"{count} {name}" for name, count in images.items())
+        self._line(f"{plan.title}: {facts['parameters']['total']:,} parameters; {counts} images.")
+        self._line(f"{settings['device']}, {settings['precision']}, {settings['threads']} threads; run folder {folder}")
+        if facts["resumed_at"]:
+            self._line(f"Resuming at step {facts['resumed_at']}.")
+        self._began = self._spoke = time.monotonic()
+
+    def tick(self, tick: Tick) -> None:
+        if self._first_epoch is None:
+            self._first_epoch = tick.epoch
+        if not self._live and time.monotonic() - self._spoke < QUIET_SECONDS:
+            return
+        numbers = _numbers(tick.means)
+        beta = f"  beta {tick.values['beta']:.2f}" if "beta" in tick.values else ""
+        text = (
+            f"epoch {tick.epoch}/{tick.epochs}  step {tick.step_in_epoch}/{tick.steps_per_epoch}  {numbers}{beta}  "
+            f"{tick.images_per_second:,.0f} images/s  ETA {self._eta(tick)}"
+        )
+        if self._live:
+            self._show(text)
+        else:
+            self._line(text)
+
+    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        beta = row["quantities"].get("beta")
+        speed = row.get("images_per_second")
+        self._line(
+            f"epoch {row['epoch']}/{epochs}  train {_numbers(row['train'])}"
+            + (f"  |  test {_numbers(row['test'])}" if "test" in row else "")
+            + (f"  beta {beta:.2f}" if beta is not None else "")
+            + f"  {row['seconds']:.1f} s"
+            + (f", {speed:,.0f} images/s" if speed else "")
+        )
+
+    def figures(self, results: Mapping[str, Any], folder: Path) -> None:
+        failed = {key: result["error"] for key, result in results.items() if "error" in result}
+        for key, error in failed.items():
+            self._line(f"Warning: figure {key} failed: {error}")
+        if not self._drawn and len(failed) < len(results):
+            self._line(f"First figures are in {folder}; they are refreshed as training goes on.")
+            self._drawn = True
+
+    def note(self, text: str) -> None:
+        self._line(text)
+
+    def warn(self, text: str) -> None:
+        self._line(f"Warning: {text}")
+
+    def _eta(self, tick: Tick) -> str:
+        done = (tick.epoch - 1) * tick.steps_per_epoch + tick.step_in_epoch
+        before = ((self._first_epoch or 1) - 1) * tick.steps_per_epoch
+        left = tick.epochs * tick.steps_per_epoch - done
+        seconds = (time.monotonic() - self._began) / max(done - before, 1) * left
+        return duration(seconds)
+
+    def _show(self, text: str) -> None:
+        columns = shutil.get_terminal_size().columns - 1
+        text = text[:columns]
+        self._write("\r" + text.ljust(min(self._width, columns)))
+        self._width = len(text)
+
+    def _line(self, text: str) -> None:
+        if self._live and self._width:
+            self._write("\r" + " " * self._width + "\r")
+            self._width = 0
+        self._spoke = time.monotonic()
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        stream = sys.stderr
+        try:
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, errors="replace").decode(encoding))
+            stream.flush()
+        except (OSError, ValueError):
+            # Whoever read stderr is gone; training goes on.
+            pass
+
+
+def duration(seconds: float) -> str:
+    """A time span as ``4:05`` or ``1:02:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _numbers(means: Mapping[str, Any]) -> str:
+    return f"distortion {means['distortion']:.2f} rate {means['rate']:.2f} elbo {means['elbo']:.2f}"

@@ -1,0 +1,98 @@
+"""Figures and metrics of a run, each in isolation: one that raises costs its own result and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genzoo.engine.signals import StopRequested
+from genzoo.errors import GenzooError, Interrupted
+from genzoo.interfaces.metric import Metric
+from genzoo.interfaces.view import RunView
+from genzoo.interfaces.visualizer import Visualizer
+from genzoo.parts.figures import save_figure
+from genzoo.randomness import derive, seeded
+
+_log = logging.getLogger("genzoo.run")
+
+
+def draw(
+    visualizers: Mapping[str, Visualizer],
+    view: RunView,
+    folder: Path,
+    *,
+    formats: tuple[str, ...] = ("png",),
+    poll: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Draw every visualizer's figures into ``folder``.
+
+    Args:
+        visualizers: By the key that names their files.
+        view: The run.
+        folder: Where the files go; it exists.
+        formats: ``png``, ``svg``, or both.
+        poll: Called before each visualizer; may raise to leave.
+
+    Returns:
+        key → ``{"files": [name, …]}`` or ``{"error": "…"}``, for run.json.
+    """
+    results: dict[str, Any] = {}
+    for key, visualizer in visualizers.items():
+        poll()
+        if visualizer.needs_history and not view.history:
+            results[key] = {"error": "the run has no finished epoch yet"}
+            continue
+        try:
+            files: list[str] = []
+            with at_rest(view, f"figure:{key}"):
+                figures = visualizer.draw(view)
+            for name, figure in figures.items():
+                stem = f"{key}-{name}" if name else key
+                files += [path.name for path in save_figure(figure, folder / stem, formats)]
+            results[key] = {"files": files}
+        except (KeyboardInterrupt, StopRequested, Interrupted):
+            raise
+        except Exception as error:
+            results[key] = {"error": _told(f"figure {key}", error)}
+    return results
+
+
+def measure(metrics: Mapping[str, Metric], view: RunView, *, poll: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Every metric's numbers: key → ``{"values": …, "protocol": …, "unit": …}`` or ``{"error": "…"}``. See `draw`."""
+    results: dict[str, Any] = {}
+    for key, metric in metrics.items():
+        poll()
+        try:
+            with at_rest(view, f"metric:{key}"):
+                values = {name or key: float(value) for name, value in metric.evaluate(view).items()}
+            results[key] = {"values": values, "protocol": metric.protocol, "unit": metric.unit}
+        except (KeyboardInterrupt, StopRequested, Interrupted):
+            raise
+        except Exception as error:
+            results[key] = {"error": _told(f"metric {key}", error)}
+    return results
+
+
+@contextmanager
+def at_rest(view: RunView, stream: str) -> Iterator[None]:
+    """The model in eval mode, gradients off, the random state seeded by the view's seed and ``stream``; all put back."""
+    training = view.model.training
+    view.model.eval()
+    try:
+        with torch.no_grad(), seeded(derive(view.seed, *stream.split(":"))):
+            yield
+    finally:
+        view.model.train(training)
+
+
+def _told(what: str, error: Exception) -> str:
+    message = str(error) if isinstance(error, GenzooError) else f"{type(error).__name__}: {error}"
+    _log.warning("%s failed: %s", what, message)
+    _log.debug("%s", "".join(traceback.format_exception(error)))
+    return message

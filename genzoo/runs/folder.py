@@ -1,0 +1,198 @@
+"""One run's folder: its files, its record, its lock and its rows. Imports no torch.
+
+``run.json`` (the record), ``config.toml`` (the recipe that repeats it), ``metrics.jsonl``, ``checkpoints/``,
+``figures/``, ``run.log``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from genzoo import storage
+from genzoo.errors import CorruptError, RunExistsError, StorageError, UsageError
+
+SCHEMA = 1
+"""Version of run.json."""
+
+_SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: The folder; `create` makes one, `open_run` opens one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "run.log"
+
+    def record(self) -> dict[str, Any]:
+        """run.json.
+
+        Raises:
+            CorruptError: If it cannot be read.
+            UsageError: If it was written by a newer genzoo.
+        """
+        try:
+            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CorruptError(f"run: {self.record_file} cannot be read: {error}.") from None
+        if record.get("schema", 0) > SCHEMA:
+            raise UsageError(
+                f"run: schema of {self.path.name} must be at most {SCHEMA}, got {record['schema']}.",
+                "Install a newer genzoo to read this run.",
+            )
+        return record
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        storage.replace_json(self.record_file, record)
+
+    def update_record(self, **changes: Any) -> dict[str, Any]:
+        """Change some fields of run.json and return it."""
+        record = {**self.record(), **changes}
+        self.write_record(record)
+        return record
+
+    def rows(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, of one kind or all; a torn last line is left out."""
+        try:
+            text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        rows: list[dict[str, Any]] = []
+        for line in text.splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and (kind is None or row.get("kind") == kind):  # pyright: ignore[reportUnnecessaryIsInstance]
+                rows.append(row)
+        return rows
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        storage.append_line(self.metrics_file, json.dumps(row, ensure_ascii=False, allow_nan=True))
+
+    def rewind(self, epochs: int) -> None:
+        """Drop rows after ``epochs`` and a torn last line, before a run goes on from a checkpoint of that epoch."""
+        kept = [row for row in self.rows() if row.get("epoch", 0) <= epochs]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+        storage.replace(self.metrics_file, text.encode())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run; the system frees the lock when the process ends, however it ends.
+
+        Raises:
+            RunExistsError: If another process holds it.
+            StorageError: If the lock cannot be made.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunExistsError(
+                f"run: {self.path} is held by another process.", "Wait for it, or stop it, and try again."
+            ) from None
+        except OSError as error:
+            raise StorageError(f"run: {self.path} cannot be locked: {error.strerror}.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a process holds the run now."""
+        lock = FileLock(self.path / ".lock")
+        if not (self.path / ".lock").exists():
+            return False
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+
+def create(out: Path, model: str, name: str = "") -> RunFolder:
+    """Make a new run folder ``out/model/<UTC stamp>-<6 hex>[-name]``.
+
+    Raises:
+        UsageError: If the name could leave the folder or is reserved by some system.
+        StorageError: If the disk refuses.
+    """
+    check_name(name)
+    for _ in range(16):
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        suffix = f"-{name}" if name else ""
+        path = out / model / f"{stamp}-{os.urandom(3).hex()}{suffix}"
+        try:
+            storage.make_folder(path)
+        except RunExistsError:
+            continue
+        folder = RunFolder(path)
+        for sub in (folder.checkpoints, folder.figures):
+            storage.make_folder(sub)
+        return folder
+    raise RunExistsError(f"run: no free folder name in {out / model}.", "Try again.")
+
+
+def check_name(name: str) -> None:
+    """Refuse a ``--name`` that is no plain word. See `create`."""
+    if name and (not _SUFFIX.fullmatch(name) or ".." in name or _RESERVED.fullmatch(name)):
+        shown = name if len(name) <= 40 else name[:40] + "…"
+        raise UsageError(
+            f"run: --name must be at most 100 letters, digits, dots, hyphens and underscores, got {shown!r}.",
+            "It is appended to the run folder's name.",
+        )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run."""
+    return (path / "run.json").is_file() and (path / "config.toml").is_file()
+
+
+def open_run(path: Path) -> RunFolder:
+    """An existing run folder.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    if not is_run(path):
+        raise UsageError(f"run: {path} is no run folder.", "See `genzoo runs list`.")
+    return RunFolder(path)

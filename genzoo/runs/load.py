@@ -1,0 +1,141 @@
+"""A run folder back as objects: its experiment with trained weights, and what visualizers and metrics see of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genzoo.compose.build import Experiment, build
+from genzoo.compose.plan import Plan, plan
+from genzoo.engine.checkpoint import find, load_checkpoint
+from genzoo.engine.settings import choose
+from genzoo.errors import UsageError
+from genzoo.host import Host
+from genzoo.interfaces.dataset import Dataset
+from genzoo.interfaces.view import RunView
+from genzoo.recipe import TrainOptions, read_recipe
+from genzoo.runs.folder import RunFolder
+from genzoo.types import Split
+
+_log = logging.getLogger("genzoo.run")
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run with its weights loaded, in eval mode."""
+
+    folder: RunFolder
+    experiment: Experiment
+    checkpoint: Path
+    epoch: int
+
+    def view(self) -> RunView:
+        """What visualizers and metrics see."""
+        return make_view(self.experiment, splits(self.experiment.dataset, self.experiment.plan.train), self.folder)
+
+
+def read_plan(folder: RunFolder, host: Host) -> Plan:
+    """The plan of a run, from its config.toml."""
+    return plan(read_recipe(folder.config_file), host)
+
+
+def load_run(
+    folder: RunFolder,
+    host: Host,
+    *,
+    device: str = "auto",
+    best: bool = False,
+    warn: Callable[[str], None] = _log.warning,
+) -> LoadedRun:
+    """Load a run's newest sound checkpoint (or its best) into a fresh experiment.
+
+    Args:
+        folder: The run.
+        host: Where its plugins come from.
+        device: ``auto`` or a device.
+        best: Prefer the checkpoint with the best held-out elbo.
+        warn: Told of damaged checkpoints and of plugins at another version than the run recorded.
+
+    Raises:
+        UsageError: If the run has no checkpoint yet.
+        CorruptError: If no checkpoint is intact.
+        PluginError: If a plugin of the run is absent or broken.
+    """
+    checkpoint = find(folder.checkpoints, best=best, warn=warn)
+    if checkpoint is None:
+        raise UsageError(
+            f"run: {folder.path} has no checkpoint yet.", "Wait for its first epoch, or resume it with `--resume`."
+        )
+    resolved = read_plan(folder, host)
+    warn_of_versions(folder, resolved, warn)
+    experiment = build(resolved)
+    state = load_checkpoint(checkpoint, experiment.model, loss=experiment.loss)
+    settings = choose(resolved.train.model_copy(update={"device": device}), experiment.model)
+    experiment.model.to(settings.device).eval().requires_grad_(False)
+    experiment.loss.to(settings.device)
+    status = folder.record().get("status")
+    if status in {"failed", "interrupted"}:
+        warn(
+            f"This run {'was ' * (status == 'interrupted')}{status}; its last sound checkpoint, {checkpoint.name}, is used."
+        )
+    return LoadedRun(folder, experiment, checkpoint, state["epochs_done"])
+
+
+def splits(dataset: Dataset, train: TrainOptions) -> dict[str, Split]:
+    """The splits as the run uses them: limited, and with held-out images taken from the end of the training split.
+
+    Raises:
+        UsageError: If nothing would be left to train on.
+    """
+    whole = dataset.split("train").head(train.limit)
+    if len(whole) <= train.holdout:
+        raise UsageError(
+            f"run: --holdout must be below the number of training images, {len(whole)}, got {train.holdout}."
+        )
+    parts = {"train": whole, "test": dataset.split("test").head(train.limit)}
+    if train.holdout:
+        kept = len(whole) - train.holdout
+        parts = {**parts, "train": whole.select(slice(0, kept)), "holdout": whole.select(slice(kept, None))}
+    return parts
+
+
+def make_view(experiment: Experiment, parts: dict[str, Split], folder: RunFolder | None) -> RunView:
+    """A `RunView` of an experiment as it is now."""
+    return RunView(
+        title=experiment.title,
+        model=experiment.model,
+        dataset=experiment.dataset,
+        splits=parts,
+        history=folder.rows("epoch") if folder else [],
+        seed=experiment.plan.train.seed,
+        loss=experiment.loss,
+    )
+
+
+def warn_of_versions(folder: RunFolder, resolved: Plan, warn: Callable[[str], None]) -> list[str]:
+    """Tell of components whose version is not the one that the run recorded; return what was told."""
+    recorded: dict[str, Any] = folder.record().get("components", {})
+    told: list[str] = []
+
+    def compare(old: Any, new: Any) -> None:
+        if isinstance(new, dict) and "distribution" in new:
+            if isinstance(old, dict) and old.get("version") != new["version"]:
+                told.append(
+                    f"{new['kind']} {new['name']}: the run was made with {old.get('distribution')} "
+                    f"{old.get('version')}, and {new['distribution']} {new['version']} is installed."
+                )
+        elif isinstance(new, dict) and isinstance(old, dict):
+            for key, value in new.items():
+                compare(old.get(key), value)
+        elif isinstance(new, list) and isinstance(old, list):
+            for before, after in zip(old, new, strict=False):
+                compare(before, after)
+
+    compare(recorded, json.loads(json.dumps(resolved.records())))
+    for message in told:
+        warn(message)
+    return told

@@ -1,0 +1,127 @@
+"""The one seam through which genzoo changes files, so that a full or failing disk is one kind of error and a test can
+fail the n-th call. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genzoo.errors import RunExistsError, StorageError
+
+Probe = Callable[[str, Path], None]
+_probes: list[Probe] = []
+
+
+@contextmanager
+def probed(probe: Probe) -> Iterator[None]:
+    """Call ``probe(operation, path)`` before every file operation in a block; it may raise OSError. For tests."""
+    _probes.append(probe)
+    try:
+        yield
+    finally:
+        _probes.remove(probe)
+
+
+@contextmanager
+def _operation(name: str, path: Path) -> Iterator[None]:
+    try:
+        for probe in _probes:
+            probe(name, path)
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"{name}: {path} could not be written: {error.strerror or error}.",
+            "Free space or choose another folder with --out, then resume the run.",
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make one new folder; its parents too, if need be.
+
+    Raises:
+        RunExistsError: If it exists.
+        StorageError: If it cannot be made.
+    """
+    with _operation("mkdir", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            raise RunExistsError(f"mkdir: {path} exists already.", "Nothing was overwritten; run again.") from None
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file in a folder that nobody reads yet, and sync it to disk."""
+    with _operation("write", path), path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        _sync(file.fileno(), path)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never part of it."""
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        write_new(staged, data)
+        rename(staged, path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+def replace_json(path: Path, value: Mapping[str, Any]) -> None:
+    """`replace` with indented JSON."""
+    replace(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and sync it."""
+    with _operation("append", path), path.open("ab") as file:
+        file.write(line.encode() + b"\n")
+        file.flush()
+        _sync(file.fileno(), path)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file or folder and sync the folder that holds it."""
+    with _operation("rename", target):
+        source.rename(target) if source.is_dir() else source.replace(target)
+    sync_folder(target.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the entries of a folder durable, where the system can."""
+    if os.name != "posix":
+        return
+    with _operation("fsync", path):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and what it holds; one that is gone already is no error."""
+    with _operation("remove", path):
+        shutil.rmtree(path, ignore_errors=False) if path.exists() else None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(handle: int, path: Path) -> None:
+    with _operation("fsync", path):
+        os.fsync(handle)
