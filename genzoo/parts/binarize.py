@@ -5,7 +5,7 @@ Importing this module imports no torch, so that options modules may use it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ _CHUNK = 2048
 
 class BinarizeOptions(Options):
     """Options of a dataset whose images may be binarized."""
+
+    acts_with: ClassVar[dict[str, dict[str, Any]]] = {"binarize_seed": {"binarize": "static"}}
 
     binarize: Binarize = Field(
         "none",

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
@@ -55,6 +54,7 @@ class PixelDataset(Dataset):
         if name not in self.splits:
             raise UsageError(f"dataset: split must be one of {', '.join(self.splits)}, got {name!r}.")
         stored = self.read(name)
+        check_split(stored, self.stored_spec, name)
         how, seed = self.pixel_options.binarize, self.pixel_options.binarize_seed
         if how == "threshold":
             return replace(stored, images=binarize_above_half(stored.images))
@@ -71,6 +71,38 @@ class PixelDataset(Dataset):
         return binarize_anew(image) if training else binarize_once(image, self.pixel_options.binarize_seed)
 
 
-def labels_of(values: object) -> Tensor:
-    """Labels as int64 ``[N]``."""
-    return torch.as_tensor(values).to(torch.int64)
+def check_split(split: Split, spec: ImageSpec, name: str) -> None:
+    """Refuse a split that is empty or holds values out of range, naming the first index that does.
+
+    Args:
+        split: What was read.
+        spec: What one image must be.
+        name: The split's name, for the error.
+
+    Raises:
+        UsageError: If there is no image, the shape differs, a pixel lies outside [0, 1] or a label outside
+            [0, classes).
+    """
+    images, labels = split.images, split.labels
+    if len(split) == 0:
+        raise UsageError(f"dataset: the {name} split must hold at least one image, got none.")
+    if tuple(images.shape[1:]) != spec.shape:
+        raise UsageError(f"dataset: {name} images must be {list(spec.shape)}, got {list(images.shape[1:])}.")
+    if images.dtype.is_floating_point:
+        # Written so that a NaN is refused too.
+        _refuse_first(~((images >= 0) & (images <= 1)).flatten(1).all(1), f"{name} pixels must be in [0, 1]", images)
+    if labels is None:
+        return
+    if labels.shape != images.shape[:1]:
+        raise UsageError(f"dataset: {name} labels must be one an image, {len(images)}, got {list(labels.shape)}.")
+    classes = spec.classes or 0
+    _refuse_first((labels < 0) | (labels >= classes), f"{name} labels must be in [0, {classes})", labels)
+
+
+def _refuse_first(bad: Tensor, rule: str, values: Tensor) -> None:
+    if not bad.any():
+        return
+    index = int(bad.nonzero()[0])
+    value = values[index]
+    got = f"[{value.min():g}, {value.max():g}]" if value.dim() else f"{value}"
+    raise UsageError(f"dataset: {rule}, got {got} at index {index}.", "Correct or remove it.")

@@ -55,7 +55,9 @@ def test_damaged_file_is_refused_by_name(copied: Path) -> None:
     flipped[100] ^= 1
     for content in (whole[:-10], bytes(flipped), b"<html>not found</html>", b"", gzip.compress(b"zeros")):
         copied.write_bytes(content)
-        with pytest.raises(CorruptError, match=r"SHA-256 of .*t10k-labels-idx1-ubyte\.gz .*Install it anew") as caught:
+        with pytest.raises(
+            CorruptError, match=r"sha256 sum of .*t10k-labels-idx1-ubyte\.gz .*Install it anew"
+        ) as caught:
             Mnist(MnistOptions()).split("test")
         assert caught.value.exit_code == 4
 

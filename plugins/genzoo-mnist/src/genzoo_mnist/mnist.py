@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from genzoo.parts.idx import read_idx
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
-from genzoo_mnist.idx import read_idx
 
 DATA = Path(__file__).parent / "data"
 """The folder of the embedded files."""
@@ -48,8 +49,16 @@ class Mnist(PixelDataset):
     def read(self, name: str) -> Split:
         """See `PixelDataset.read`."""
         prefix, count = _FILES[name]
-        images, labels = f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"
-        return Split(
-            read_idx(DATA / images, SHA256[images], (count, 28, 28)).unsqueeze(1),
-            read_idx(DATA / labels, SHA256[labels], (count,)).to(torch.int64),
-        )
+        images = _read(f"{prefix}-images-idx3-ubyte.gz", (count, 28, 28))
+        labels = _read(f"{prefix}-labels-idx1-ubyte.gz", (count,))
+        return Split(images.unsqueeze(1), labels.to(torch.int64))
+
+
+def _read(file: str, shape: tuple[int, ...]) -> Tensor:
+    return read_idx(
+        DATA / file,
+        f"sha256:{SHA256[file]}",
+        shape,
+        name="mnist",
+        hint="Install it anew: pip install --force-reinstall --no-deps genzoo-mnist.",
+    )

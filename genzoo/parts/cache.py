@@ -1,0 +1,17 @@
+"""The folder of what genzoo fetches or computes once and keeps. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder(root: str | Path | None = None) -> Path:
+    """Where fetched data is kept: ``root`` if given, else ``$GENZOO_DATA``, else ``~/.cache/genzoo``; not created.
+
+    Example:
+        >>> cache_folder("somewhere").name
+        'somewhere'
+    """
+    chosen = root or os.environ.get("GENZOO_DATA") or "~/.cache/genzoo"
+    return Path(chosen).expanduser().absolute()
