@@ -74,7 +74,7 @@ class Bernoulli(Likelihood):
         options: None.
 
     References:
-        Kingma and Welling 2014, appendix C.1; equation 31 of the report's set-up uses it as reconstruction loss.
+        Kingma and Welling 2014, *Auto-Encoding Variational Bayes*, appendix C.1; equation 30 of the report.
     """
 
     def distribution(self, raw: Tensor) -> Distribution:

@@ -10,7 +10,7 @@ from torch import Tensor
 from genzoo import estimators
 from genzoo.errors import IncompatibleError
 from genzoo.interfaces import Loss
-from genzoo.types import Batch, Context, ModelOutput
+from genzoo.types import Batch, Capability, Context, ModelOutput
 from genzoo_losses.options import ElboOptions
 
 
@@ -42,6 +42,8 @@ class Elbo(Loss):
     def __init__(self, options: ElboOptions) -> None:
         super().__init__(options)
         self.batch_coupled = options.free_bits > 0 or options.capacity is not None
+        if options.free_bits_per == "dimension":
+            self.requires = frozenset({Capability.FACTORISED_POSTERIOR})
 
     @property
     def quantities(self) -> Mapping[str, float]:

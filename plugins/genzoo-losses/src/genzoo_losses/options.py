@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,15 +29,20 @@ class ElboOptions(Options):
         "which weighs the rate that many times more.",
     )
 
+    acts_with: ClassVar[dict[str, dict[str, Any]]] = {
+        "free_bits_per": {"free_bits": 0.5},
+        "gamma": {"capacity": 5.0},
+    }
+
     @model_validator(mode="after")
     def _no_option_is_dropped(self) -> Self:
-        given = self.model_fields_set
-        if self.capacity is None and "gamma" in given:
+        default = type(self).model_fields
+        if self.capacity is None and self.gamma != default["gamma"].default:
             raise ValueError("gamma needs a capacity: without one the rate is weighted by beta.")
-        if self.capacity is not None and "beta" in given and self.beta != 1:
+        if self.capacity is not None and self.beta != default["beta"].default:
             raise ValueError("beta has no effect with a capacity: the weight is gamma. Leave one of them out.")
         if self.capacity is not None and self.free_bits:
             raise ValueError("free_bits and capacity exclude each other. Leave one of them out.")
-        if not self.free_bits and self.free_bits_per == "dimension":
+        if not self.free_bits and self.free_bits_per != default["free_bits_per"].default:
             raise ValueError("free_bits_per needs free_bits above 0.")
         return self

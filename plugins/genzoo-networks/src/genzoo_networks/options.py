@@ -29,3 +29,20 @@ class ConvOptions(Options):
     )
 
     tiny: ClassVar[dict[str, Any]] = {"channels": (8, 8)}
+
+
+class MLPOptions(Options):
+    """Options of `genzoo_networks.mlp.MLP`."""
+
+    hidden: tuple[Width, ...] = Field(
+        (512, 256), max_length=16, description="Widths of the hidden layers; the decoder has them in reverse."
+    )
+    activation: Activation | Literal["gated"] = Field(
+        "relu", description="Activation of the hidden layers; gated multiplies a linear map by the sigmoid of another."
+    )
+    initialisation: Literal["torch", "xavier", "he"] = Field(
+        "torch",
+        description="Start of the weights: torch's own, uniform by Glorot, or normal by He; the last two with zero biases.",
+    )
+
+    tiny: ClassVar[dict[str, Any]] = {"hidden": (16,)}

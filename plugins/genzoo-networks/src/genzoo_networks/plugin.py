@@ -17,4 +17,11 @@ def genzoo_networks() -> list[Component]:
             paper="Le Trung et al. 2026, Variational Autoencoders: Theory, Implementation, and Conditional Extensions "
             "on MNIST, tables 1 and 2",
         ),
+        Component(
+            kind="network",
+            name="mlp",
+            target="genzoo_networks.mlp:MLP",
+            options="genzoo_networks.options:MLPOptions",
+            summary="Dense layers between any two shapes, plain or gated.",
+        ),
     ]

@@ -1,0 +1,93 @@
+"""Conditioning on labels: one-hot vectors, as planes beside an image and as numbers beside a latent."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genzoo.errors import UsageError
+
+
+def one_hot(label: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """One-hot vectors of labels.
+
+    Args:
+        label: int64 ``[*]``, in [0, classes).
+        classes: Number of classes.
+        dtype: Of the result.
+
+    Returns:
+        ``[*, classes]``.
+
+    Raises:
+        UsageError: If a label is out of range; looked at on the CPU only, where it costs no synchronisation.
+
+    Example:
+        >>> one_hot(torch.tensor([2, 0]), 3)
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+    """
+    if label.device.type == "cpu" and label.numel() and not torch.compiler.is_compiling():
+        least, greatest = (int(bound) for bound in label.aminmax())
+        if least < 0 or greatest >= classes:
+            raise UsageError(
+                f"one_hot: label must be in [0, {classes}), got {least if least < 0 else greatest}.",
+                f"Pass labels from 0 to {classes - 1}.",
+            )
+    return (label[..., None] == torch.arange(classes, device=label.device)).to(dtype)
+
+
+def append_planes(image: Tensor, vector: Tensor) -> Tensor:
+    """Images with a vector beside them, each of its numbers spread over one plane.
+
+    Args:
+        image: ``[*, C, H, W]``.
+        vector: ``[*, D]``, or with fewer leading dimensions, which are then repeated.
+
+    Returns:
+        ``[*, C + D, H, W]``.
+
+    Raises:
+        UsageError: If the leading dimensions do not fit.
+
+    Example:
+        >>> append_planes(torch.zeros(5, 1, 28, 28), one_hot(torch.arange(5), 10)).shape
+        torch.Size([5, 11, 28, 28])
+
+    References:
+        Section 3.2.1 of Le Trung et al. 2026, *Variational Autoencoders: Theory, Implementation, and Conditional
+        Extensions on MNIST*.
+    """
+    planes = _spread(vector, image.shape[:-3])[..., None, None]
+    return torch.cat([image, planes.expand(*planes.shape[:-2], *image.shape[-2:]).to(image.dtype)], dim=-3)
+
+
+def append_vector(latent: Tensor, vector: Tensor) -> Tensor:
+    """Latent vectors with another vector behind them.
+
+    Args:
+        latent: ``[*, d]``.
+        vector: ``[*, D]``, or with fewer leading dimensions, which are then repeated: labels ``[B]`` give ``[B, D]``,
+            which serves K samples ``[K, B, d]``.
+
+    Returns:
+        ``[*, d + D]``.
+
+    Raises:
+        UsageError: If the leading dimensions do not fit.
+
+    Example:
+        >>> append_vector(torch.zeros(3, 5, 2), one_hot(torch.arange(5), 10)).shape
+        torch.Size([3, 5, 12])
+    """
+    return torch.cat([latent, _spread(vector, latent.shape[:-1]).to(latent.dtype)], dim=-1)
+
+
+def _spread(vector: Tensor, leading: torch.Size) -> Tensor:
+    own = vector.shape[:-1]
+    if tuple(leading[len(leading) - len(own) :]) != tuple(own) or len(own) > len(leading):
+        raise UsageError(
+            f"labels: label must have a shape that {list(leading)} ends in, got {list(own)}.",
+            "Pass one label an image.",
+        )
+    return vector.expand(*leading, vector.shape[-1])

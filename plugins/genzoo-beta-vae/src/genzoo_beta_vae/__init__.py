@@ -1,0 +1,1 @@
+"""The β-VAE: a declaration derived from the VAE, and a loss with Higgins' normalised β."""
