@@ -22,7 +22,9 @@ class Prior(nn.Module, ABC):
         - `forward`.
         - ``supports``: ``"real"``, ``"categorical"`` or both.
         - ``conditional = True`` if the label changes the distribution.
-        - ``fitted = "after"`` if it is trained on a finished model's latents, by default through `nll`.
+        - ``fitted = "after"`` if it is trained on a finished model's latents, by default through `nll`, for
+          ``fit_epochs`` epochs at ``fit_lr``. Until then `forward` returns a fixed distribution, uniform say, and no
+          gradient passes through it to the prior's parameters at any time, so that it leaves the model's training alone.
 
     Args:
         options: The plugin's options.
@@ -39,6 +41,16 @@ class Prior(nn.Module, ABC):
         self.options = options
         self.latent = latent
         self.image = image
+
+    @property
+    def fit_epochs(self) -> int:
+        """Epochs over the training images' latents that the second stage takes when ``fitted`` is "after"."""
+        return 10
+
+    @property
+    def fit_lr(self) -> float:
+        """Learning rate of that stage."""
+        return 1e-3
 
     @abstractmethod
     def forward(self, *, label: Tensor | None = None, encode: Encode | None = None) -> Distribution:
