@@ -1,0 +1,1 @@
+"""A gated PixelCNN prior over discrete codes, fitted after training, for genzoo."""

@@ -1,0 +1,164 @@
+"""The priors over codes: causality, normalisation, sampling, and what holds before and after fitting."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from genzoo.errors import IncompatibleError
+from genzoo.options import NoOptions
+from genzoo.types import ImageSpec, LatentSpec
+from genzoo_autoregressive.autoregressive import AutoregressivePrior
+from genzoo_autoregressive.options import AutoregressiveOptions
+from genzoo_autoregressive.uniform import UniformCodes
+
+IMAGE = ImageSpec((1, 8, 8), classes=3)
+
+
+def make(shape: tuple[int, ...] = (3, 4), categories: int = 5, *, bent: bool = True, **options: object):
+    torch.manual_seed(0)
+    prior = AutoregressivePrior(
+        AutoregressiveOptions(**{"width": 8, "layers": 3, **options}), LatentSpec(shape, categories), IMAGE
+    ).double()
+    if bent:
+        with torch.no_grad():
+            for p in prior.parameters():
+                p.add_(0.3 * torch.randn_like(p))
+    return prior
+
+
+def fitted(prior: AutoregressivePrior) -> AutoregressivePrior:
+    """As it is after one step of its stage, without an update."""
+    prior.train()
+    prior.nll(torch.zeros(1, *prior.latent.shape, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    return prior.eval()
+
+
+def every(shape: tuple[int, ...], categories: int) -> Tensor:
+    codes = list(itertools.product(range(categories), repeat=math.prod(shape)))
+    return torch.tensor(codes).reshape(-1, *shape)
+
+
+def test_a_later_code_changes_no_earlier_logits_and_every_later_ones() -> None:
+    prior = make((4, 5), layers=6)
+    codes = torch.randint(5, (1, 4, 5))
+    base = prior.network(codes)
+    for index in range(20):
+        changed = codes.clone()
+        changed.view(-1)[index] = (changed.view(-1)[index] + 1) % 5
+        difference = (prior.network(changed) - base).abs().sum(1).flatten()
+        assert difference[: index + 1].max() == 0
+        if index < 19:
+            assert difference[index + 1 :].min() > 0
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (4,), (2, 1, 2)])
+def test_probabilities_of_all_codes_sum_to_one(shape: tuple[int, ...]) -> None:
+    prior = fitted(make(shape, 3))
+    assert prior().log_prob(every(shape, 3)).exp().sum().item() == pytest.approx(1, abs=1e-12)
+
+
+def test_conditional_sums_to_one_for_each_label_and_for_their_mixture() -> None:
+    prior = fitted(make((2, 2), 3, conditional=True))
+    codes = every((2, 2), 3)
+    label = torch.arange(3)
+    each = prior(label=label).log_prob(codes[:, None].expand(-1, 3, 2, 2))
+    torch.testing.assert_close(each.exp().sum(0), torch.ones(3, dtype=torch.float64))
+    assert (each[:, 0] - each[:, 1]).abs().max() > 0.01
+    torch.testing.assert_close(prior().log_prob(codes), each.logsumexp(1) - math.log(3))
+
+
+def test_samples_follow_the_probabilities() -> None:
+    prior = fitted(make((2, 2), 2))
+    codes = every((2, 2), 2)
+    drawn = prior().sample((10_000,))
+    place = (drawn.flatten(1) * torch.tensor([8, 4, 2, 1])).sum(1)
+    frequency = torch.bincount(place, minlength=16) / 10_000
+    torch.testing.assert_close(frequency.double(), prior().log_prob(codes).exp().detach(), atol=0.015, rtol=0)
+
+
+def test_conditional_samples_follow_their_label() -> None:
+    prior = fitted(make((1, 1), 4, conditional=True))
+    label = torch.tensor([0, 2])
+    drawn = prior(label=label).sample((20_000,))
+    assert drawn.shape == (20_000, 2, 1, 1)
+    for column, c in enumerate(label):
+        frequency = torch.bincount(drawn[:, column].flatten(), minlength=4) / 20_000
+        expected = prior(label=torch.full((4,), c)).log_prob(torch.arange(4).reshape(4, 1, 1)).exp()
+        torch.testing.assert_close(frequency.double(), expected, atol=0.015, rtol=0)
+
+
+def test_uniform_until_fitted() -> None:
+    prior, codes = make(), torch.randint(5, (6, 3, 4))
+    expected = torch.full((6,), -12 * math.log(5), dtype=torch.float64)
+    torch.testing.assert_close(prior().log_prob(codes), expected)
+    with torch.no_grad():
+        prior.nll(codes)  # a look, not a fit
+    torch.testing.assert_close(prior().log_prob(codes), expected)
+    assert (fitted(prior)().log_prob(codes) - expected).abs().max() > 0.01
+    torch.testing.assert_close(prior().log_prob(codes), -prior.nll(codes).detach())
+
+
+def test_untrained_network_is_uniform_too() -> None:
+    prior, codes = fitted(make(bent=False)), torch.randint(5, (6, 3, 4))
+    torch.testing.assert_close(prior().log_prob(codes), torch.full((6,), -12 * math.log(5), dtype=torch.float64))
+
+
+def test_gradient_comes_through_nll_alone() -> None:
+    prior, codes = fitted(make(conditional=True)), torch.randint(5, (6, 3, 4))
+    label = torch.arange(6) % 3
+    assert not prior(label=label).log_prob(codes).requires_grad
+    prior.nll(codes, label).sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in prior.parameters())
+
+
+def test_leading_dimensions_and_labels_broadcast() -> None:
+    prior = fitted(make(conditional=True))
+    codes, label = torch.randint(5, (2, 6, 3, 4)), torch.arange(6) % 3
+    together = prior(label=label).log_prob(codes)
+    assert together.shape == (2, 6)
+    torch.testing.assert_close(together[1], prior(label=label).log_prob(codes[1]))
+
+
+def test_state_remembers_that_it_is_fitted() -> None:
+    prior, other, codes = fitted(make()), make(bent=False), torch.randint(5, (6, 3, 4))
+    fresh = {name: value.clone() for name, value in other.state_dict().items()}
+    other.load_state_dict(prior.state_dict())
+    torch.testing.assert_close(other().log_prob(codes), prior().log_prob(codes))
+    other.load_state_dict(fresh)
+    torch.testing.assert_close(other().log_prob(codes), torch.full((6,), -12 * math.log(5), dtype=torch.float64))
+
+
+def test_learns_a_handful_of_maps() -> None:
+    prior = make((4, 4), 6, bent=False, width=16).float()
+    codes = torch.randint(6, (5, 4, 4))
+    optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
+    prior.train()
+    for _ in range(80):
+        optimizer.zero_grad()
+        loss = prior.nll(codes).mean()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 3  # naming one of five maps costs log 5 = 1.6 nats, of all maps 28.7
+    drawn = prior.eval()().sample((20,))
+    known = (drawn[:, None] == codes[None]).flatten(2).all(-1).any(-1)
+    assert known.float().mean() > 0.5
+
+
+def test_uniform_prior() -> None:
+    prior = UniformCodes(NoOptions(), LatentSpec((2, 2), 3), IMAGE)
+    assert prior().log_prob(every((2, 2), 3)).exp().sum().item() == pytest.approx(1, abs=1e-5)
+    assert not list(prior.parameters())
+    assert torch.bincount(prior().sample((3000,)).flatten(), minlength=3).min() > 3700
+
+
+def test_refusals() -> None:
+    for kind, options in ((UniformCodes, NoOptions()), (AutoregressivePrior, AutoregressiveOptions())):
+        with pytest.raises(IncompatibleError, match="must be discrete"):
+            kind(options, LatentSpec((2,)), IMAGE)
+    with pytest.raises(IncompatibleError, match="must have labels"):
+        AutoregressivePrior(AutoregressiveOptions(conditional=True), LatentSpec((2, 2), 3), ImageSpec((1, 8, 8)))
