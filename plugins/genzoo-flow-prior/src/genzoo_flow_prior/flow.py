@@ -16,6 +16,9 @@ from genzoo.types import ImageSpec, LatentSpec
 from genzoo_flow_prior.coupling import AffineCoupling
 from genzoo_flow_prior.options import FlowOptions
 
+BOUND = 2.0
+"""Greatest log-scale, up or down, that one coupling layer applies to a dimension."""
+
 
 class FlowPrior(Prior):
     r"""N(0, I) pushed through affine coupling layers, :math:`z = f_L \circ \dots \circ f_1(u)`, learned with the model.
@@ -25,7 +28,7 @@ class FlowPrior(Prior):
     It starts as N(0, I) exactly. Its rate is a Monte Carlo estimate, for no closed form exists.
 
     Args:
-        options: Number of layers, their width, and the bound of one layer's log-scale.
+        options: Number of layers and their width.
         latent: The level's latents, real-valued; their event is flattened.
         image: Unused.
 
@@ -43,7 +46,7 @@ class FlowPrior(Prior):
         even = torch.arange(latent.size) % 2 == 0
         # A single dimension has no other half to depend on: its map is affine by constants.
         masks = [even if i % 2 == 0 else ~even for i in range(options.layers)] if latent.size > 1 else [~even]
-        self.couplings = nn.ModuleList(AffineCoupling(mask, options.width, options.bound) for mask in masks)
+        self.couplings = nn.ModuleList(AffineCoupling(mask, options.width, BOUND) for mask in masks)
         self.register_buffer("zero", torch.zeros(()), persistent=False)
 
     def forward(self, *, label: Tensor | None = None, encode: Encode | None = None) -> Distribution:

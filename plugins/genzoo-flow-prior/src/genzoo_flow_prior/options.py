@@ -14,8 +14,5 @@ class FlowOptions(Options):
 
     layers: int = Field(6, ge=1, le=64, description="Number of coupling layers, whose two halves alternate.")
     width: int = Field(64, ge=1, le=4096, description="Hidden units of the two-layer network of each coupling.")
-    bound: float = Field(
-        2.0, gt=0, le=10, description="Greatest log-scale, up or down, that one coupling layer applies to a dimension."
-    )
 
     tiny: ClassVar[dict[str, Any]] = {"layers": 2, "width": 8}
