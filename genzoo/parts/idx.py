@@ -53,6 +53,6 @@ def read_idx(path: Path, checksum: str, shape: tuple[int, ...], *, name: str, hi
     sizes = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4))
     fits = all(want in (-1, size) for want, size in zip(shape, sizes, strict=True))
     magic = bytes([0, 0, _UNSIGNED_BYTES, len(shape)])
-    if content[:4] != magic or not fits or len(content) != header + math.prod(sizes):
+    if not content.startswith(magic) or not fits or len(content) != header + math.prod(sizes):
         raise CorruptError(f"{name}: {path} must be an IDX file of {list(shape)} unsigned bytes.", hint)
     return torch.frombuffer(content, dtype=torch.uint8, offset=header).view(sizes)

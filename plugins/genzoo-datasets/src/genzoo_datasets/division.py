@@ -1,0 +1,34 @@
+"""Dividing images into training and test set by a seed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genzoo.errors import UsageError
+from genzoo.randomness import derive
+from genzoo_datasets.options import SplitOptions
+
+
+def divide(count: int, options: SplitOptions, split: str) -> Tensor:
+    """Which of ``count`` images are in a split: both together hold each once, and neither is empty.
+
+    Args:
+        count: Number of images.
+        options: The test set's part and the seed.
+        split: ``"train"`` or ``"test"``.
+
+    Returns:
+        int64 indices in rising order.
+
+    Raises:
+        UsageError: If there are fewer than two images.
+    """
+    if count < 2:
+        raise UsageError(
+            f"dataset: images must be at least two to be divided into training and test set, got {count}.",
+            "Give a training and a test set.",
+        )
+    test = min(max(1, round(count * options.test_fraction)), count - 1)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(derive(options.split_seed, "split")))
+    return (order[:test] if split == "test" else order[test:]).sort().values

@@ -1,0 +1,151 @@
+"""The user's own images from an .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genzoo.errors import CorruptError, UsageError
+from genzoo.parts.pixels import PixelDataset
+from genzoo.types import ImageSpec, Split
+from genzoo_datasets.division import divide
+from genzoo_datasets.options import NpzOptions
+
+Array = np.ndarray[Any, Any]
+
+
+class Npz(PixelDataset):
+    """Images from the arrays of an .npz file.
+
+    Either ``images``, with optional ``labels`` and ``factors``, divided by a seed; or ``train_images`` and
+    ``test_images``, with ``train_labels`` and so on. Images are ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]``,
+    uint8, or float in [0, 1]; labels are integers ``[N]``; factors integer indices ``[N, F]``, which an array
+    ``factor_names`` may name. Arrays of Python objects are refused, unread.
+    """
+
+    @cached_property
+    def _arrays(self) -> Mapping[str, Array]:
+        return load_arrays(cast(NpzOptions, self.options).path)
+
+    @cached_property
+    def _divided(self) -> bool:
+        """Whether the file itself tells training from test images."""
+        given = [name in self._arrays for name in ("images", "train_images", "test_images")]
+        if given not in ([True, False, False], [False, True, True]):
+            raise UsageError(
+                "npz: the arrays must be images, or train_images and test_images, "
+                f"got {', '.join(sorted(self._arrays)) or 'none'}."
+            )
+        return given[1]
+
+    @cached_property
+    def stored_spec(self) -> ImageSpec:
+        """See `PixelDataset.stored_spec`."""
+        images = self._images("train")
+        classes = cast(NpzOptions, self.options).classes
+        labels = [self._integers(split, "labels", 1) for split in self.splits]
+        known = [values for values in labels if values is not None]
+        if classes is None and known:
+            classes = max(int(values.max()) if len(values) else 0 for values in known) + 1
+        levels = 256 if images.dtype == torch.uint8 else None
+        return ImageSpec(tuple(images.shape[1:]), classes=classes if known else None, levels=levels)
+
+    @cached_property
+    def factor_sizes(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """One more than the largest index of each factor."""
+        factors = [self._integers(split, "factors", 2) for split in self.splits]
+        known = [values for values in factors if values is not None and len(values)]
+        return tuple((torch.cat(known).amax(0) + 1).tolist()) if known else ()
+
+    @cached_property
+    def factor_names(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The array ``factor_names``, or factor-1, factor-2 and so on."""
+        count = len(self.factor_sizes)
+        given = self._arrays.get("factor_names")
+        if given is None:
+            return tuple(f"factor-{number + 1}" for number in range(count))
+        if given.shape != (count,):
+            raise UsageError(f"npz: factor_names must be one a factor, {count}, got {list(given.shape)}.")
+        return tuple(str(name) for name in given)
+
+    def read(self, name: str) -> Split:
+        """See `PixelDataset.read`."""
+        images = self._images(name)
+        labels, factors = self._integers(name, "labels", 1), self._integers(name, "factors", 2)
+        for kind, values in (("labels", labels), ("factors", factors)):
+            if values is not None and len(values) != len(images):
+                raise UsageError(f"npz: {kind} must be one a {name} image, {len(images)}, got {len(values)}.")
+        whole = Split(images, labels, factors)
+        return whole if self._divided else whole.select(divide(len(images), cast(NpzOptions, self.options), name))
+
+    def _key(self, split: str, kind: str) -> str:
+        return f"{split}_{kind}" if self._divided else kind
+
+    def _images(self, split: str) -> Tensor:
+        key = self._key(split, "images")
+        array = self._arrays[key]
+        if array.dtype == np.bool_:
+            array = array.astype(np.uint8) * np.uint8(255)
+        if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+            raise UsageError(f"npz: {key} must be uint8 or float in [0, 1], got {array.dtype}.")
+        if array.dtype != np.uint8:
+            array = array.astype(np.float32)
+        return torch.from_numpy(np.ascontiguousarray(self._channels_first(key, array)))
+
+    def _channels_first(self, key: str, array: Array) -> Array:
+        if array.ndim == 3:
+            return array[:, None]
+        if array.ndim != 4:
+            raise UsageError(f"npz: {key} must be [N, H, W], [N, H, W, C] or [N, C, H, W], got {list(array.shape)}.")
+        layout = cast(NpzOptions, self.options).layout
+        first, last = array.shape[1] in (1, 3), array.shape[3] in (1, 3)
+        if layout == "auto":
+            if first == last:
+                raise UsageError(
+                    f"npz: one axis of {key} must be 1 or 3 channels, got {list(array.shape)}.",
+                    "Set layout to channels-first or channels-last." if first else "",
+                )
+            layout = "channels-first" if first else "channels-last"
+        if not (first if layout == "channels-first" else last):
+            raise UsageError(f"npz: {key} must have 1 or 3 channels {layout[9:]}, got {list(array.shape)}.")
+        return array if layout == "channels-first" else array.transpose(0, 3, 1, 2)
+
+    def _integers(self, split: str, kind: str, dimensions: int) -> Tensor | None:
+        key = self._key(split, kind)
+        array = self._arrays.get(key)
+        if array is None:
+            return None
+        if not np.issubdtype(array.dtype, np.integer) or array.ndim != dimensions:
+            shape = "[N]" if dimensions == 1 else "[N, F]"
+            raise UsageError(f"npz: {key} must be integers {shape}, got {array.dtype} {list(array.shape)}.")
+        bad = (array < 0).reshape(len(array), -1).any(1)
+        if bad.any():
+            raise UsageError(f"npz: {key} must be 0 or more, got {array[bad][0]} at index {int(bad.argmax())}.")
+        return torch.from_numpy(array.astype(np.int64))
+
+
+def load_arrays(path: str) -> Mapping[str, Array]:
+    """All arrays of an .npz file.
+
+    Raises:
+        UsageError: If there is no such file.
+        CorruptError: If it is no .npz file, damaged, or holds Python objects.
+    """
+    if not path or not Path(path).expanduser().is_file():
+        raise UsageError(f"npz: path must be an .npz file, got {path!r}.", "Set the dataset's option path.")
+    try:
+        # Opened here, because numpy leaves the file open where it refuses it.
+        with Path(path).expanduser().open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+        raise CorruptError(
+            f"npz: {path} must be a whole .npz file of plain arrays, got {error}.", "Write it anew with numpy.savez."
+        ) from error

@@ -1,0 +1,76 @@
+"""Options of the datasets. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from genzoo.parts.pixel_options import PixelOptions
+
+
+class FetchedOptions(PixelOptions):
+    """Options of a dataset that is fetched once and kept."""
+
+    without_effect: ClassVar[dict[str, str]] = {"root": "it names the place where the same files are kept"}
+
+    root: str = Field("", description="Folder to keep the files in; empty for $GENZOO_DATA, else ~/.cache/genzoo.")
+
+
+class SplitOptions(PixelOptions):
+    """Options of a dataset that comes without a test set."""
+
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="The part of the images that is the test set.")
+    split_seed: int = Field(0, ge=0, description="Seed of the division into training and test set.")
+
+
+class DigitsOptions(SplitOptions):
+    """Options of `Digits`."""
+
+
+class ImageFolderOptions(SplitOptions):
+    """Options of `ImageFolder`."""
+
+    acts_with: ClassVar[dict[str, dict[str, Any]]] = {**SplitOptions.acts_with, "resize": {"size": 6}}
+
+    root: str = Field("", description="The folder, or a .zip or .tar archive of it.")
+    size: int | None = Field(
+        None, ge=1, le=4096, description="Height and width in pixels; absent for those of the first image."
+    )
+    resize: bool = Field(False, description="Scale and crop images to the size in place of refusing another one.")
+    channels: Literal[1, 3] | None = Field(
+        None, description="1 for grey, 3 for colour; absent for what the first image is."
+    )
+
+    @classmethod
+    def example(cls, folder: Path) -> dict[str, Any]:
+        """See `Options.example`."""
+        from PIL import Image
+
+        for index in range(20):
+            file = folder / f"class-{index % 2}" / f"{index}.png"
+            file.parent.mkdir(exist_ok=True)
+            pixels = bytes((index * 37 + place * 11) % 256 for place in range(8 * 8 * 3))
+            Image.frombytes("RGB", (8, 8), pixels).save(file)
+        return {"root": str(folder)}
+
+
+class NpzOptions(SplitOptions):
+    """Options of `Npz`."""
+
+    path: str = Field("", description="The .npz file.")
+    layout: Literal["auto", "channels-first", "channels-last"] = Field(
+        "auto", description="Order of the axes of images with four; auto tells it by an axis of length 1 or 3."
+    )
+    classes: int | None = Field(None, ge=1, description="Number of classes; absent for the largest label plus one.")
+
+    @classmethod
+    def example(cls, folder: Path) -> dict[str, Any]:
+        """See `Options.example`."""
+        import numpy as np
+
+        file = folder / "example.npz"
+        images = np.random.default_rng(0).integers(256, size=(20, 8, 8, 3), dtype=np.uint8)
+        np.savez(file, images=images, labels=np.arange(20) % 2)
+        return {"path": str(file)}

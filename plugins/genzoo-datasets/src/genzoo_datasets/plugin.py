@@ -1,0 +1,49 @@
+"""What this distribution declares. Imports no torch."""
+
+from __future__ import annotations
+
+from genzoo.declare import Component, hookimpl
+
+
+@hookimpl
+def genzoo_datasets() -> list[Component]:
+    return [
+        Component(
+            "dataset",
+            "fashion-mnist",
+            "genzoo_datasets.fashion_mnist:FashionMnist",
+            "genzoo_datasets.options:FetchedOptions",
+            summary="70,000 pictures of clothes, 28×28 and grey, ten classes; fetched once (31 MB)",
+            paper="Xiao, Rasul and Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747",
+        ),
+        Component(
+            "dataset",
+            "kmnist",
+            "genzoo_datasets.kmnist:Kmnist",
+            "genzoo_datasets.options:FetchedOptions",
+            summary="70,000 cursive Japanese characters, 28×28 and grey, ten classes; fetched once (21 MB)",
+            paper="Clanuwat et al. 2018, Deep learning for classical Japanese literature, arXiv:1812.01718",
+        ),
+        Component(
+            "dataset",
+            "digits",
+            "genzoo_datasets.digits:Digits",
+            "genzoo_datasets.options:DigitsOptions",
+            summary="1,797 handwritten digits, 8×8 with 17 grey levels, ten classes; comes with scikit-learn",
+            paper="Alpaydin and Kaynak 1998, Optical recognition of handwritten digits, UCI repository",
+        ),
+        Component(
+            "dataset",
+            "image-folder",
+            "genzoo_datasets.image_folder:ImageFolder",
+            "genzoo_datasets.options:ImageFolderOptions",
+            summary="Your own images: a folder or archive of image files, one class a sub-folder",
+        ),
+        Component(
+            "dataset",
+            "npz",
+            "genzoo_datasets.npz:Npz",
+            "genzoo_datasets.options:NpzOptions",
+            summary="Your own images: an .npz file of arrays, with optional labels and factors",
+        ),
+    ]
