@@ -33,10 +33,10 @@ class Entry(BaseModel):
     distribution: str = Field(min_length=1, description="Distribution that provides it.")
     source: str = Field(min_length=1, description="What pip installs: a distribution name, a URL, or a VCS URL.")
     summary: str = Field(min_length=1, description="One line.")
-    paper: str = Field("", description="Citation or URL.")
+    paper: str = Field(default="", description="Citation or URL.")
     licence: str = Field(min_length=1, description="SPDX identifier.")
     tier: Literal["official", "community"] = Field(description="Who maintains it.")
-    verified: Verified | None = Field(None, description="The last result of the contract kit.")
+    verified: Verified | None = Field(default=None, description="The last result of the contract kit.")
 
     @property
     def key(self) -> str:
@@ -54,8 +54,8 @@ class Catalogue(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = Field(1, validation_alias="schema", description="Version of the file's format.")
-    plugin: tuple[Entry, ...] = Field((), description="The entries.")
+    schema_version: Literal[1] = Field(default=1, validation_alias="schema", description="Version of the file's format.")
+    plugin: tuple[Entry, ...] = Field(default=(), description="The entries.")
 
 
 def path() -> Path:

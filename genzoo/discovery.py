@@ -138,7 +138,8 @@ class Discovery:
         try:
             self.manager.register(module, name=f"{record.distribution}:{record.name}")
         except pluggy.PluginValidationError:
-            self.manager.unregister(module)
+            if self.manager.is_registered(module):  # as older versions of pluggy leave it
+                self.manager.unregister(module)
             raise
         self.modules.append((module, record))
         # What pluggy's check_pending does, for one plugin and without raising.

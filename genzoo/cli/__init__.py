@@ -7,6 +7,7 @@ runs, so that ``genzoo --help`` is as quick as click.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,7 +28,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "run": Entry("genzoo.cli.run", "Train a model composed from plugins, and draw its figures."),
-    "list": Entry("genzoo.cli.list", "List the plugins that are installed."),
+    "list": Entry("genzoo.cli.listing", "List the plugins that are installed."),
     "info": Entry("genzoo.cli.info", "Show a plugin's options, origin and paper."),
     "search": Entry("genzoo.cli.search", "Search the catalogue of known plugins."),
     "viz": Entry("genzoo.cli.use", "Draw figures of a run."),
@@ -68,6 +69,7 @@ class LazyGroup(click.Group):
             raise GenzooError(f"genzoo {cmd_name}: this genzoo, {__version__}, has no such command yet.") from None
         for value in vars(module).values():
             if isinstance(value, click.Command) and value.name == cmd_name:
+                value.short_help = entry.help
                 return _with_debug(value)
         raise GenzooError(f"genzoo {cmd_name}: {entry.module} defines no command of that name.")
 
@@ -140,7 +142,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _invoke(arguments: list[str]) -> int:
     try:
-        with cli.make_context("genzoo", arguments) as context:
+        with cli.make_context("genzoo", arguments, terminal_width=_help_width()) as context:
             cli.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -149,6 +151,12 @@ def _invoke(arguments: list[str]) -> int:
             return done.code or 0
         raise
     return 0
+
+
+def _help_width() -> int | None:
+    """Width of help texts on a narrow terminal, which click would exceed; None leaves it to click."""
+    columns = shutil.get_terminal_size().columns
+    return columns - 2 if columns < 52 else None
 
 
 def _report(error: BaseException, debug: bool) -> int:
