@@ -26,7 +26,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
 default_role = "py:obj"
 
 html_theme = "furo"
@@ -42,9 +42,6 @@ autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_custom_sections = ["Subclass requirements", "Differs from the paper"]
-
-# Shared between the docs and docstrings; nothing here is fetched while building.
-suppress_warnings: list[str] = []
 
 
 def resolve_short_name(
@@ -62,6 +59,12 @@ def resolve_short_name(
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content, name)
 
 
+def skip_foreign(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
+    """Leave out what other libraries put on our classes, as matplotlib does with ``Figure.set``."""
+    module = getattr(obj, "__module__", None)
+    return True if isinstance(module, str) and module.startswith("matplotlib") else None
+
+
 def write_generated_pages(app: Sphinx) -> None:
     """Pages made from the code: the Python API, the plugins, the commands."""
     import generate
@@ -71,4 +74,5 @@ def write_generated_pages(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", write_generated_pages)
+    app.connect("autodoc-skip-member", skip_foreign)
     app.connect("missing-reference", resolve_short_name)

@@ -1,17 +1,22 @@
-"""Pages made from the code: the Python API, one page a public module.
+"""Pages made from the code: the Python API, the plugins, and the command reference.
 
-Called by conf.py at every build; the pages lie in docs/api/generated, which git ignores.
+conf.py writes the first two at every build, into folders that git ignores. The third, docs/commands.md, is kept in git
+for readers who do not build; ``python docs/generate.py`` writes it again, and a test compares.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
+import os
 import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import genzoo
 
-PUBLIC = (
-    "genzoo.api",
+MODULES = (
     "genzoo.declare",
     "genzoo.distributions",
     "genzoo.errors",
@@ -20,28 +25,25 @@ PUBLIC = (
     "genzoo.options",
     "genzoo.parts",
     "genzoo.randomness",
-    "genzoo.testing",
     "genzoo.types",
 )
-"""What plugins and users may import; the modules below them are public too, unless a name starts with an underscore."""
+"""What plugins may import, with the modules below them; all names that do not start with an underscore."""
 
-SPECIAL = ("genzoo.hookspecs",)
-"""Public, with a page written by hand."""
+FACADES = ("genzoo", "genzoo.testing")
+"""Packages that offer the names in ``__all__``, whichever module those come from."""
 
-
-def all_modules() -> list[str]:
-    """Every module of core, by name, without importing any."""
-    return sorted(module.name for module in pkgutil.walk_packages(genzoo.__path__, "genzoo."))
-
-
-def is_public(module: str) -> bool:
-    if any(part.startswith("_") for part in module.split(".")):
-        return False
-    return any(module == root or module.startswith(f"{root}.") for root in PUBLIC)
+COMMANDS_PAGE = "commands.md"
+HELP_WIDTH = 96
 
 
 def public_modules() -> list[str]:
-    return [module for module in all_modules() if is_public(module)]
+    """The modules of core that have an API page of their own, by name."""
+    return [
+        module.name
+        for module in pkgutil.walk_packages(genzoo.__path__, "genzoo.")
+        if any(module.name == root or module.name.startswith(f"{root}.") for root in MODULES)
+        and not any(part.startswith("_") for part in module.name.split("."))
+    ]
 
 
 def write(path: Path, text: str) -> None:
@@ -51,19 +53,154 @@ def write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def api_page(module: str) -> str:
-    package = any(other.startswith(f"{module}.") for other in all_modules())
+def write_folder(folder: Path, pages: dict[str, str]) -> None:
+    """Write the pages, and remove those that are no longer made."""
+    for name, text in pages.items():
+        write(folder / name, text)
+    for stale in {path.name for path in folder.iterdir()} - set(pages):
+        (folder / stale).unlink()
+
+
+# The Python API
+
+
+def module_page(module: str) -> str:
+    package = hasattr(import_module(module), "__path__")
     members = "   :no-members:\n" if package else ""
     return f"{module}\n{'=' * len(module)}\n\n.. automodule:: {module}\n{members}"
 
 
-def write_api(folder: Path) -> None:
-    pages = {folder / f"{module}.rst": api_page(module) for module in public_modules()}
-    for stale in set(folder.glob("*.rst")) - set(pages):
-        stale.unlink()
-    for path, text in pages.items():
-        write(path, text)
+def facade_page(facade: str) -> str:
+    package = import_module(facade)
+    lines = [facade, "=" * len(facade), "", f".. automodule:: {facade}", "   :no-members:", ""]
+    for name in package.__all__:
+        value = getattr(package, name)
+        if inspect.isclass(value):
+            lines.append(f".. autoclass:: {facade}.{name}")
+        elif callable(value):
+            lines.append(f".. autofunction:: {facade}.{name}")
+        elif not name.startswith("_"):
+            lines.append(f".. autodata:: {facade}.{name}")
+    return "\n".join(lines) + "\n"
+
+
+def api_pages() -> dict[str, str]:
+    pages = {f"{module}.rst": module_page(module) for module in public_modules()}
+    return pages | {f"{facade}.rst": facade_page(facade) for facade in FACADES}
+
+
+# The plugins
+
+
+def cell(text: object) -> str:
+    """Text as a cell of a table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def plugin_pages() -> dict[str, str]:
+    """One page a kind, from the declarations of what is installed, and an index from the catalogue."""
+    from genzoo.catalogue import catalogue
+    from genzoo.host import host
+    from genzoo.option_help import option_help
+    from genzoo.types import Kind
+
+    known = {(entry.kind, entry.name, entry.distribution): entry for entry in catalogue().plugin}
+    pages: dict[str, str] = {}
+    for kind in Kind:
+        lines = [f"# Plugins: {kind}", ""]
+        for item in host().components(kind):
+            declaration = item.component
+            lines += [f"## {item.name}", "", cell(declaration.summary) or "No summary.", ""]
+            facts = [f"distribution `{item.distribution}`"]
+            if declaration.base:
+                facts.append(f"derived from `{declaration.base}`")
+            if declaration.target:
+                facts.append(f"class `{declaration.target.replace(':', '.')}`")
+            entry = known.get((kind, item.name, item.distribution))
+            if entry is not None:
+                facts.append(f"{entry.tier}, {entry.licence}")
+            if entry is not None and entry.verified is not None:
+                checked = entry.verified
+                facts.append(f"contract kit {checked.kit}: {checked.result} ({checked.date})")
+            lines += [" · ".join(facts), ""]
+            if declaration.paper:
+                lines += [f"Paper: {cell(declaration.paper)}", ""]
+            options = option_help(item)
+            if options:
+                lines += ["| option | type | default | bounds | what it does |", "| --- | --- | --- | --- | --- |"]
+                for option in options:
+                    default = "" if option.default is None else f"`{cell(json.dumps(option.default, default=str))}`"
+                    row = (f"`{option.flag}`", option.type, default, option.bounds, option.description)
+                    lines.append("| " + " | ".join((row[0], cell(row[1]), row[2], cell(row[3]), cell(row[4]))) + " |")
+                lines.append("")
+        pages[f"{kind}.md"] = "\n".join(lines) + "\n"
+    pages["index.md"] = plugin_index()
+    return pages
+
+
+def plugin_index() -> str:
+    from genzoo.catalogue import catalogue
+    from genzoo.types import Kind
+
+    lines = [
+        "# Plugins",
+        "",
+        "Every component of the catalogue, `registry.toml`. `genzoo search WORD` looks through the same list.",
+        "",
+        "| kind | name | what it is | distribution |",
+        "| --- | --- | --- | --- |",
+    ]
+    for entry in sorted(catalogue().plugin, key=lambda entry: (list(Kind).index(entry.kind), entry.name)):
+        link = f"[`{entry.name}`]({entry.kind}.md#{entry.name})"
+        lines.append(f"| {entry.kind} | {link} | {cell(entry.summary)} | `{entry.distribution}` |")
+    lines += ["", "```{toctree}", ":hidden:", "", *(str(kind) for kind in Kind), "```", ""]
+    return "\n".join(lines)
+
+
+# The command reference
+
+
+def commands_page() -> str:
+    """The help of every command, as the command line prints it."""
+    # Click wraps to the terminal's width, which must not change the page.
+    os.environ["COLUMNS"] = str(HELP_WIDTH)
+    lines = [
+        "# Commands",
+        "",
+        "What `genzoo COMMAND --help` prints. Options of plugins are flags with a dot in them, such as "
+        "`--model.latent-dim 8`;",
+        "`genzoo info NAME` and the [plugin pages](plugins/index.md) list them.",
+        "",
+    ]
+    for path, text in helps():
+        lines += [f"## {path}" if path.count(" ") < 2 else f"### {path}", "", "```text", text.rstrip(), "```", ""]
+    return "\n".join(lines)
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Each command with its help, groups before what is in them."""
+    import click
+
+    from genzoo.cli import cli
+
+    def walk(command: click.Command, path: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
+        context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, max_content_width=HELP_WIDTH)
+        context.help_option_names = ["-h", "--help"]
+        yield path, command.get_help(context)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                child = command.get_command(context, name)
+                if child is not None and not child.hidden:
+                    yield from walk(child, f"{path} {name}", context)
+
+    yield from walk(cli, "genzoo", None)
 
 
 def write_all(docs: Path) -> None:
-    write_api(docs / "api" / "generated")
+    """What a build of the documentation needs."""
+    write_folder(docs / "api" / "generated", api_pages())
+    write_folder(docs / "plugins", plugin_pages())
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parent / COMMANDS_PAGE, commands_page())

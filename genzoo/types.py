@@ -70,6 +70,7 @@ class ImageSpec:
 
     @property
     def channels(self) -> int:
+        """C."""
         return self.shape[0]
 
     @property
@@ -78,6 +79,7 @@ class ImageSpec:
         return math.prod(self.shape)
 
     def class_name(self, label: int) -> str:
+        """What a class is called: its name, or its number where names are not known."""
         return self.class_names[label] if self.class_names else str(label)
 
 
@@ -95,6 +97,7 @@ class LatentSpec:
 
     @property
     def size(self) -> int:
+        """Number of scalar values, or codes, that one latent has."""
         return math.prod(self.shape)
 
 
@@ -123,6 +126,7 @@ class Batch:
         )
 
     def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
         return Batch(
             self.image.to(device),
             None if self.label is None else self.label.to(device),
@@ -130,6 +134,7 @@ class Batch:
         )
 
     def with_image(self, image: Tensor) -> Batch:
+        """The same labels and factors with other images."""
         return replace(self, image=image)
 
 
@@ -155,6 +160,7 @@ class Split:
         return self if n is None else self.select(slice(0, n))
 
     def select(self, index: slice | Tensor) -> Split:
+        """The images at ``index`` with their labels and factors."""
         return Split(
             self.images[index],
             None if self.labels is None else self.labels[index],
@@ -169,6 +175,7 @@ class Split:
         return Batch(scaled, part.labels, part.factors)
 
     def to(self, device: torch.device | str) -> Split:
+        """The same split on another device."""
         return Split(
             self.images.to(device),
             None if self.labels is None else self.labels.to(device),
@@ -207,6 +214,7 @@ class Latent:
 
     @property
     def to_decoder(self) -> Tensor:
+        """What the decoder reads: ``decoder_input`` where there is one, ``sample`` elsewhere."""
         return self.sample if self.decoder_input is None else self.decoder_input
 
 
@@ -253,6 +261,7 @@ class LossTerms:
 
     @property
     def rate(self) -> Tensor:
+        """``[]``, the sum of the rates of all levels."""
         return self.rates.sum()
 
     @property

@@ -41,6 +41,7 @@ class Progress:
 
     @property
     def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
         return self.steps_per_epoch * self.epochs
 
     def at(self, unit: Literal["epoch", "step"]) -> float:

@@ -41,10 +41,12 @@ class RunView:
 
     @property
     def image(self) -> ImageSpec:
+        """What one image is."""
         return self.model.image
 
     @property
     def device(self) -> torch.device:
+        """Where the model is; the CPU for a model without parameters."""
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             return tensor.device
         return torch.device("cpu")

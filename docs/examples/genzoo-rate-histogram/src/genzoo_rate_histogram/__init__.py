@@ -1,0 +1,1 @@
+"""How many nats each image's code costs, as a figure."""

@@ -1,0 +1,14 @@
+"""Options of the rate-histogram; imports no torch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from genzoo.options import Options
+
+
+class RateHistogramOptions(Options):
+    """Options of `RateHistogram`."""
+
+    images: int = Field(1000, ge=1, le=1_000_000, description="How many test images to draw.")
+    bins: int = Field(30, ge=2, le=1000, description="How many bars.")
