@@ -1,0 +1,39 @@
+"""The base of the metrics here: encode, then score with a pure function."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from genzoo.interfaces import Metric, RunView
+from genzoo.randomness import derive
+from genzoo.types import Capability
+from genzoo_disentanglement.options import FactorOptions
+from genzoo_disentanglement.representation import Representation, represent
+
+
+class FactorMetric(Metric):
+    """A score of codes against ground-truth factors, in [0, 1], higher better.
+
+    Subclass requirements:
+        - `score`, from a `Representation`; ``name``, of its random stream.
+    """
+
+    requires = frozenset({Capability.REAL_LATENT})
+    needs_factors = True
+    direction: ClassVar[Literal["higher", "lower"] | None] = "higher"
+    bounds = (0.0, 1.0)
+    name: ClassVar[str]
+    options: FactorOptions
+
+    def evaluate(self, run: RunView) -> Mapping[str, float]:
+        """See `Metric.evaluate`."""
+        random = np.random.default_rng(derive(run.seed, self.name))
+        return self.score(represent(run, self.options.images), random)
+
+    @abstractmethod
+    def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:
+        """Numbers by name."""
