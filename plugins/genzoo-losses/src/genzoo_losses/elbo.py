@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -66,18 +67,17 @@ class Elbo(Loss):
 
     def _weighted_rate(self, output: ModelOutput, context: Context, rates: tuple[Tensor, ...]) -> Tensor:
         if self.options.capacity is not None:
-            total = torch.stack([rate.mean() for rate in rates]).sum()
-            return self.quantity(context, "gamma") * (total - self.quantity(context, "capacity")).abs()
-        if self.options.free_bits == 0:
-            total = torch.stack([rate.mean() for rate in rates]).sum()
-        elif self.options.free_bits_per == "level":
-            total = torch.stack([rate.mean() for rate in rates]).clamp(min=self.options.free_bits).sum()
-        else:
-            total = torch.stack([self._free_dimensions(latent_rate) for latent_rate in _per_dimension(output)]).sum()
-        return self.quantity(context, "beta") * total
+            excess = _total([rate.mean() for rate in rates]) - self.quantity(context, "capacity")
+            return self.quantity(context, "gamma") * excess.abs()
+        means = _per_dimension(output) if self.options.free_bits_per == "dimension" else [rate.mean() for rate in rates]
+        if self.options.free_bits > 0:
+            means = [mean.clamp(min=self.options.free_bits).sum() for mean in means]
+        return self.quantity(context, "beta") * _total(means)
 
-    def _free_dimensions(self, rate: Tensor) -> Tensor:
-        return rate.clamp(min=self.options.free_bits).sum()
+
+def _total(values: Sequence[Tensor]) -> Tensor:
+    """Σ values; of one value the value itself, for the sake of small models' steps."""
+    return functools.reduce(torch.add, values)
 
 
 def _per_dimension(output: ModelOutput) -> list[Tensor]:
