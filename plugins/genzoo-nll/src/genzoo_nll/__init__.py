@@ -1,0 +1,1 @@
+"""Negative log-likelihood by importance sampling for genzoo."""
