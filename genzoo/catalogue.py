@@ -20,7 +20,8 @@ class Verified(BaseModel):
 
     kit: str = Field(description="Version of the contract kit.")
     result: str = Field(description="What the checks said, such as 'passed 31 of 31'.")
-    date: str = Field(pattern=r"\d{4}-\d{2}-\d{2}", description="Day of the run, UTC.")
+    version: str = Field(description="Version of the distribution that was checked.")
+    date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$", description="Day of the run, UTC.")
 
 
 class Entry(BaseModel):
@@ -29,7 +30,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Kind = Field(description="Kind of the component.")
-    name: str = Field(pattern=r"[a-z][a-z0-9]*(-[a-z0-9]+)*", description="Its name.")
+    name: str = Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", description="Its name.")
     distribution: str = Field(min_length=1, description="Distribution that provides it.")
     source: str = Field(min_length=1, description="What pip installs: a distribution name, a URL, or a VCS URL.")
     summary: str = Field(min_length=1, description="One line.")
@@ -54,7 +55,9 @@ class Catalogue(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = Field(default=1, validation_alias="schema", description="Version of the file's format.")
+    schema_version: Literal[1] = Field(
+        default=1, validation_alias="schema", description="Version of the file's format."
+    )
     plugin: tuple[Entry, ...] = Field(default=(), description="The entries.")
 
 

@@ -254,18 +254,16 @@ def _resolved(item: Installed, declared: list[Installed], seen: tuple[str, ...])
         fix = f"Install it: {entry.install}" if entry else f"Install the distribution that provides {own.base!r}."
         raise PluginError(f"{own.kind}/{own.name} derives from {own.base!r}, which is not installed", fix)
     base = _resolved(bases[0], declared, (*seen, item.qualified))
-    return Component(
-        own.kind,
-        own.name,
-        own.target or base.target,
-        own.options or base.options,
-        own.summary or base.summary,
-        own.base,
-        {**base.companions, **own.companions},
-        {**base.defaults, **own.defaults},
-        own.paper or base.paper,
-        tuple(dict.fromkeys((*base.requires_extra, *own.requires_extra))),
-        own.api,
+    return replace(
+        own,
+        target=own.target or base.target,
+        options=own.options or base.options,
+        summary=own.summary or base.summary,
+        companions={**base.companions, **own.companions},
+        defaults={**base.defaults, **own.defaults},
+        paper=own.paper or base.paper,
+        requires_extra=tuple(dict.fromkeys((*base.requires_extra, *own.requires_extra))),
+        expected_failures={**base.expected_failures, **own.expected_failures},
     )
 
 

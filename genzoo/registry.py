@@ -10,8 +10,9 @@ from pathlib import Path
 import tomli_w
 
 from genzoo import storage
-from genzoo.catalogue import Catalogue, Entry, Verified
+from genzoo.catalogue import Catalogue, Entry, Verified, read
 from genzoo.installed import Installed
+from genzoo.types import Kind
 
 HEADER = """\
 # The catalogue of known genzoo plugins, installed or not.
@@ -115,20 +116,23 @@ def mend(listed: Catalogue, components: Iterable[Installed], file: Path, trouble
     return Catalogue(plugin=tuple(entries[key] for key in sorted(entries)))
 
 
-def record(listed: Catalogue, results: Mapping[tuple[str, str, str], Verified]) -> Catalogue:
-    """The catalogue with the results of the contract kit.
+def record(file: Path, results: Mapping[tuple[Kind, str, str], Verified]) -> None:
+    """Writes results of the contract kit into a catalogue.
 
     Args:
-        listed: The catalogue.
+        file: The catalogue.
         results: (kind, name, distribution) → what the kit said.
+
+    Raises:
+        StorageError: If it cannot be written.
     """
     plugin = tuple(
         entry.model_copy(update={"verified": results[key]})
-        if (key := (str(entry.kind), entry.name, entry.distribution)) in results
+        if (key := (entry.kind, entry.name, entry.distribution)) in results
         else entry
-        for entry in listed.plugin
+        for entry in read(file).plugin
     )
-    return Catalogue(plugin=plugin)
+    write_catalogue(file, Catalogue(plugin=plugin))
 
 
 def write_catalogue(file: Path, listed: Catalogue) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from genzoo import catalogue
 from genzoo.cli import console
+from genzoo.errors import UsageError
 from genzoo.host import SERIOUS, host
 
 
@@ -48,4 +50,48 @@ def check(context: click.Context, file: Path | None, strict: bool, write: bool, 
     if failed:
         if not as_json:
             click.echo("Mend it with `genzoo registry check --write`.", err=True)
+        context.exit(1)
+
+
+@registry.command("verify")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--file", type=click.Path(path_type=Path), help="The catalogue; the one of this genzoo by default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def verify(context: click.Context, names: tuple[str, ...], file: Path | None, as_json: bool) -> None:
+    """Run the contract checks on NAMEs, or on all that is listed and installed, and write what they said.
+
+    Exit 1 when a plugin fails; its result is written too.
+    """
+    from genzoo.registry import record
+    from genzoo.testing import KIT_VERSION, check_component
+
+    file = file or catalogue.path()
+    listed = catalogue.read(file)
+    keys = {(entry.kind, entry.name, entry.distribution) for entry in listed.plugin}
+    chosen = [host().one(name) for name in names] if names else host().components()
+    failed = False
+    results: list[dict[str, object]] = []
+    for item in chosen:
+        key = (item.kind, item.name, item.distribution)
+        if key not in keys:
+            if names:
+                raise UsageError(
+                    f"verify: {item.kind} {item.name} of {item.distribution} must be listed in {file}.",
+                    "Add it with `genzoo registry check --write`.",
+                )
+            continue
+        report = check_component(item)
+        failed = failed or not report.ok
+        result = report.summary if report.ok else f"failed: {report.summary}"
+        today = datetime.now(UTC).date().isoformat()
+        verified = catalogue.Verified(kit=KIT_VERSION, result=result, version=item.version, date=today)
+        # Written after each, since all of them take minutes, and read anew so that two commands lose nothing.
+        record(file, {key: verified})
+        results.append({"kind": item.kind, "name": item.name, "ok": report.ok, **verified.model_dump()})
+        if not as_json:
+            click.echo(f"{item.kind}/{item.name}: {result}")
+    if as_json:
+        console.print_json(results)
+    if failed:
         context.exit(1)

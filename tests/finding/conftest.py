@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+BATCH = """
+import contextlib, io, json, sys
+from genzoo.cli import execute
+from genzoo.host import host
+results = []
+for line in json.loads(sys.argv[1]):
+    host.cache_clear()
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = execute(line)
+    results.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(results))
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @dataclass
@@ -48,6 +72,13 @@ class Site:
     def genzoo(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """Runs ``python -m genzoo``."""
         return self.python("-m", "genzoo", *arguments, **extra)
+
+    def batch(self, lines: Sequence[Sequence[str]]) -> dict[tuple[str, ...], Said]:
+        """Runs several command lines in one fresh process, which is much quicker, each with plugins found anew."""
+        done = self.python("-c", BATCH, json.dumps([list(line) for line in lines]))
+        assert done.returncode == 0, done.stderr
+        said = [Said(*result) for result in json.loads(done.stdout)]
+        return {tuple(line): result for line, result in zip(lines, said, strict=True)}
 
     def python(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """Runs Python."""

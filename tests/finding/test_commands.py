@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,39 +16,63 @@ import pytest
 import genzoo.cli as cli_package
 from genzoo.cli import COMMANDS
 
+NAMES = [
+    ("plain", 2, ["Error: 'plain' is the name of a model and of a scheduler.", "model/plain or scheduler/plain"]),
+    ("ramp", 2, ["claimed by good-zoo and twin-zoo", "good-zoo:ramp or twin-zoo:ramp"]),
+    ("twin-zoo:ramp", 0, []),
+    ("plian", 3, ["There is no plugin 'plian'. Did you mean 'plain'?", "genzoo list"]),
+    ("model/ancient", 3, ["old-zoo 1.0", "plugin API 0.9", "pip install --upgrade genzoo old-zoo"]),
+    ("raises-zoo:anything", 3, ["raises-zoo 1.0", "ValueError: no such thing", "pip uninstall raises-zoo"]),
+    ("exits", 3, ["exits-zoo 1.0", "SystemExit: 9"]),
+    ("scheduler/breaks", 3, ["good-zoo 1.0", "SystemExit: no licence key"]),
+    ("banned", 3, ["banned-zoo 1.0", "GENZOO_LOAD_PLUGINS"]),
+]
+"""Name asked of `genzoo info`, exit code, what stderr says."""
+
+LINES = [
+    *[("info", name) for name, _, _ in NAMES],
+    ("list", "schedulers"),
+    ("list", "--jsn"),
+    ("list", "model", "--all", "--json"),
+    ("info", "model/plain"),
+    ("info", "model/plain", "--json"),
+    ("--debug", "info", "nothing-like-it"),
+    ("info", "nothing-like-it", "--debug"),
+    ("search", "model", "--json"),
+    ("search", "xyzzy"),
+    ("lsit",),
+]
+
 
 @pytest.fixture(scope="module")
-def genzoo(faulty):
-    """Runs a command once and remembers what it said."""
-
-    @cache
-    def run(*arguments: str) -> CompletedProcess[str]:
-        return faulty.genzoo(*arguments)
-
-    return run
+def said(faulty):
+    return faulty.batch(LINES)
 
 
-def test_list_works_beside_broken_plugins_and_warns_once(genzoo) -> None:
-    done = genzoo("list", "--json")
-    assert done.returncode == 0
-    listed = json.loads(done.stdout)
-    assert [item["name"] for item in listed["components"]] == [
+@pytest.fixture(scope="module")
+def listed(faulty) -> CompletedProcess[str]:
+    return faulty.genzoo("list", "--json")
+
+
+def test_list_works_beside_broken_plugins_and_warns_once(listed) -> None:
+    assert listed.returncode == 0
+    found = json.loads(listed.stdout)
+    assert [item["name"] for item in found["components"]] == [
         "derived", "plain", "breaks", "late", "plain", "ramp", "ramp",
     ]  # fmt: skip
-    assert {item["kind"] for item in listed["problems"]} == {"broken", "incompatible", "duplicate"}
-    warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning")]
+    assert {item["kind"] for item in found["problems"]} == {"broken", "incompatible", "duplicate"}
+    warnings = [line for line in listed.stderr.splitlines() if line.startswith("Warning")]
     assert len(warnings) == 1
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in listed.stderr
 
 
-def test_what_a_plugin_prints_at_import_stays_out_of_the_result(genzoo) -> None:
-    done = genzoo("list", "--json")
-    assert "noise on stdout" in done.stderr
-    assert "noise" not in done.stdout
+def test_what_a_plugin_prints_at_import_stays_out_of_the_result(listed) -> None:
+    assert "noise on stdout" in listed.stderr
+    assert "noise" not in listed.stdout
 
 
-def test_list_shows_the_broken_and_names_both_claimants(genzoo) -> None:
-    done = genzoo("list", "schedulers")
+def test_list_shows_the_broken_and_names_both_claimants(said) -> None:
+    done = said["list", "schedulers"]
     assert done.returncode == 0
     assert "good-zoo:ramp" in done.stdout
     assert "twin-zoo:ramp" in done.stdout
@@ -57,15 +80,15 @@ def test_list_shows_the_broken_and_names_both_claimants(genzoo) -> None:
     assert "incompatible: old-zoo" not in done.stdout, "a model's problem is no concern of the schedulers"
 
 
-def test_list_all_adds_the_catalogue(genzoo) -> None:
-    listed = json.loads(genzoo("list", "model", "--all", "--json").stdout)
+def test_list_all_adds_the_catalogue(said) -> None:
+    listed = json.loads(said["list", "model", "--all", "--json"].stdout)
     absent = {item["name"]: item["install"] for item in listed["not_installed"]}
     assert absent["vae"] == "pip install genzoo-vae"
     assert {item["kind"] for item in listed["components"]} == {"model"}
 
 
-def test_info_shows_flags_as_they_are_typed(genzoo) -> None:
-    done = genzoo("info", "model/plain", "--json")
+def test_info_shows_flags_as_they_are_typed(said) -> None:
+    done = said["info", "model/plain", "--json"]
     assert done.returncode == 0
     about = json.loads(done.stdout)
     assert (about["distribution"], about["version"], about["paper"]) == ("good-zoo", "1.0", "A. Nobody 2020")
@@ -77,36 +100,21 @@ def test_info_shows_flags_as_they_are_typed(genzoo) -> None:
         "--model.style": ("thin | thick", "thin", ""),
         "--model.sizes": ("integers", [1, 2], "at least 1 long"),
     }
-    text = genzoo("info", "model/plain").stdout
+    text = said["info", "model/plain"].stdout
     for word in ("--model.latent-dim", "good-zoo 1.0", "A. Nobody 2020", "loss elbo (beta=4)", "genzoo run plain"):
         assert word in text
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "says"),
-    [
-        ("plain", 2, ["Error: 'plain' is the name of a model and of a scheduler.", "model/plain or scheduler/plain"]),
-        ("ramp", 2, ["claimed by good-zoo and twin-zoo", "good-zoo:ramp or twin-zoo:ramp"]),
-        ("twin-zoo:ramp", 0, []),
-        ("plian", 3, ["There is no plugin 'plian'. Did you mean 'plain'?", "genzoo list"]),
-        ("model/ancient", 3, ["old-zoo 1.0", "plugin API 0.9", "pip install --upgrade genzoo old-zoo"]),
-        ("raises-zoo:anything", 3, ["raises-zoo 1.0", "ValueError: no such thing", "pip uninstall raises-zoo"]),
-        ("exits", 3, ["exits-zoo 1.0", "SystemExit: 9"]),
-        ("scheduler/breaks", 3, ["good-zoo 1.0", "SystemExit: no licence key"]),
-        ("banned", 3, ["banned-zoo 1.0", "GENZOO_LOAD_PLUGINS"]),
-    ],
-)
-def test_info_says_why_a_name_cannot_be_had(genzoo, name: str, code: int, says: list[str]) -> None:
-    done = genzoo("info", name)
+@pytest.mark.parametrize(("name", "code", "says"), NAMES)
+def test_info_says_why_a_name_cannot_be_had(said, name: str, code: int, says: list[str]) -> None:
+    done = said["info", name]
     assert done.returncode == code
     for words in says:
         assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_disallowed_plugin_is_not_imported_by_any_command(genzoo, faulty) -> None:
-    for command in (("list", "--json"), ("doctor", "--json"), ("info", "banned")):
-        genzoo(*command)
+def test_a_disallowed_plugin_is_not_imported_by_any_command(said, listed, faulty) -> None:
     assert not (faulty.folder / "banned-was-imported").exists()
     faulty.genzoo("list", GENZOO_LOAD_PLUGINS="banned-zoo")
     try:
@@ -115,8 +123,8 @@ def test_a_disallowed_plugin_is_not_imported_by_any_command(genzoo, faulty) -> N
         (faulty.folder / "banned-was-imported").unlink(missing_ok=True)
 
 
-def test_doctor_names_every_fault_and_exits_3(genzoo) -> None:
-    done = genzoo("doctor", "--json")
+def test_doctor_names_every_fault_and_exits_3(faulty) -> None:
+    done = faulty.genzoo("doctor", "--json")
     assert done.returncode == 3
     found = json.loads(done.stdout)
     kinds = {(item["distribution"], item["kind"]) for item in found["problems"]}
@@ -148,35 +156,32 @@ def test_doctor_says_who_imported_torch_too_early(faulty, tmp_path) -> None:
 
 def test_registry_check_finds_drift_both_ways_and_mends_it(faulty, tmp_path) -> None:
     site = type(faulty)(tmp_path)
-    site.install(
-        "drift-zoo",
-        '@hookimpl\ndef genzoo_losses():\n    return [Component("loss", "new", "a:C", summary="As declared", paper="P")]\n',
-    )
-    file = tmp_path / "registry.toml"
+    component = 'Component("loss", "new", "a.b:C", summary="As declared", paper="P")'
+    site.install("drift-zoo", f"@hookimpl\ndef genzoo_losses():\n    return [{component}]\n")
     entry = (
         '[[plugin]]\nkind = "loss"\nname = "{}"\ndistribution = "drift-zoo"\nsource = "s"\nsummary = "Old words"\n'
         'licence = "MIT"\ntier = "community"\n'
     )
-    file.write_text("schema = 1\n" + entry.format("new") + entry.format("gone"))
-    done = site.genzoo("registry", "check", "--file", str(file))
-    assert done.returncode == 1
-    assert "loss/gone is listed, but drift-zoo does not declare it." in done.stdout
-    assert "summary is 'Old words' in the catalogue and 'As declared' in the declaration" in done.stdout
-    assert site.genzoo("registry", "check", "--write", "--file", str(file)).returncode == 0
-    done = site.genzoo("registry", "check", "--strict", "--json", "--file", str(file))
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["agreeing"] == 1
-    file.write_text("schema = 1\n")
-    done = site.genzoo("registry", "check", "--file", str(file))
-    assert done.returncode == 1
-    assert "loss/new is installed from drift-zoo and not listed." in done.stdout
+    drifted, empty = tmp_path / "registry.toml", tmp_path / "empty.toml"
+    drifted.write_text("schema = 1\n" + entry.format("new") + entry.format("gone"))
+    empty.write_text("schema = 1\n")
+    check = ("registry", "check", "--file", str(drifted))
+    lines = [check, (*check, "--write"), (*check, "--strict", "--json"), ("registry", "check", "--file", str(empty))]
+    before, mending, after, of_empty = site.batch(lines).values()
+    assert before.returncode == 1
+    assert "loss/gone is listed, but drift-zoo does not declare it." in before.stdout
+    assert "summary is 'Old words' in the catalogue and 'As declared' in the declaration" in before.stdout
+    assert mending.returncode == after.returncode == 0
+    assert json.loads(after.stdout)["agreeing"] == 1
+    assert of_empty.returncode == 1
+    assert "loss/new is installed from drift-zoo and not listed." in of_empty.stdout
 
 
-def test_search_finds_what_is_installed_and_what_is_not(genzoo) -> None:
-    found = {item["name"]: item["installed"] for item in json.loads(genzoo("search", "model", "--json").stdout)}
+def test_search_finds_what_is_installed_and_what_is_not(said) -> None:
+    found = {item["name"]: item["installed"] for item in json.loads(said["search", "model", "--json"].stdout)}
     assert found["plain"]
     assert not found["vae"]
-    nothing = genzoo("search", "xyzzy")
+    nothing = said["search", "xyzzy"]
     assert (nothing.returncode, nothing.stdout) == (0, "")
     assert "xyzzy" in nothing.stderr
 
@@ -222,17 +227,17 @@ def test_a_closed_pipe_is_silent(faulty) -> None:
 
 
 def test_a_locale_without_unicode_gets_replacements_and_valid_json(faulty) -> None:
-    narrow = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0", "GENZOO_LOAD_PLUGINS": "good-zoo"}
-    done = faulty.genzoo("list", **narrow)
+    script = "from genzoo.cli import execute; execute(['list']); execute(['list', '--json'])"
+    done = faulty.python("-c", script, PYTHONIOENCODING="latin-1", PYTHONUTF8="0", GENZOO_LOAD_PLUGINS="good-zoo")
     assert done.returncode == 0
-    assert "A plain ? model" in done.stdout
-    listed = json.loads(faulty.genzoo("list", "--json", **narrow).stdout)
-    assert "A plain β model" in {item["summary"] for item in listed["components"]}
+    table, brace, rest = done.stdout.partition("{")
+    assert "A plain ? model" in table
+    found = json.loads(brace + rest)
+    assert "A plain β model" in {item["summary"] for item in found["components"]}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a pseudo-terminal needs POSIX")
-@pytest.mark.parametrize("command", ["list", "info model/plain", "--help", "list --help", "doctor --quick"])
-def test_everything_fits_a_terminal_of_40_columns(faulty, command: str) -> None:
+def test_everything_fits_a_terminal_of_40_columns(faulty) -> None:
     import fcntl
     import pty
     import struct
@@ -241,8 +246,10 @@ def test_everything_fits_a_terminal_of_40_columns(faulty, command: str) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
     environment = faulty.environment(GENZOO_LOAD_PLUGINS="good-zoo,twin-zoo")
+    commands = ["list --all", "info model/plain", "--help", "list --help", "doctor --quick", "search model"]
+    script = f"from genzoo.cli import execute\nfor line in {commands}: assert execute(line.split()) in (0, 3)"
     process = subprocess.Popen(
-        [sys.executable, "-m", "genzoo", *command.split()], env=environment, stdout=theirs, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", script], env=environment, stdout=theirs, stderr=subprocess.DEVNULL
     )
     os.close(theirs)
     chunks: list[bytes] = []
@@ -252,29 +259,29 @@ def test_everything_fits_a_terminal_of_40_columns(faulty, command: str) -> None:
     except OSError:  # Linux's way to say that the other end is closed
         pass
     os.close(ours)
-    process.wait(30)
+    assert process.wait(30) == 0
     text = b"".join(chunks).decode()
-    assert text.strip()
+    assert "--model.latent-dim" in text
     assert [line for line in text.splitlines() if len(line) > 40] == []
     assert "\x1b" not in text
 
 
-def test_an_unknown_command_gives_the_nearest(genzoo) -> None:
-    done = genzoo("lsit")
+def test_an_unknown_command_gives_the_nearest(said) -> None:
+    done = said[("lsit",)]
     assert done.returncode == 2
     assert done.stderr == "Error: There is no command 'lsit'.\nDid you mean `genzoo list`?\n"
 
 
-def test_a_wrong_option_is_a_usage_error_without_traceback(genzoo) -> None:
-    done = genzoo("list", "--jsn")
+def test_a_wrong_option_is_a_usage_error_without_traceback(said) -> None:
+    done = said["list", "--jsn"]
     assert done.returncode == 2
     assert done.stderr.startswith("Error: No such option")
     assert "genzoo list --help" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [("--debug", "info", "nothing-like-it"), ("info", "nothing-like-it", "--debug")])
-def test_debug_shows_the_traceback_wherever_it_stands(genzoo, arguments: tuple[str, ...]) -> None:
-    done = genzoo(*arguments)
+def test_debug_shows_the_traceback_wherever_it_stands(said, arguments: tuple[str, ...]) -> None:
+    done = said[arguments]
     assert done.returncode == 3
     assert "Traceback" in done.stderr
     assert "Error: There is no plugin 'nothing-like-it'." in done.stderr
