@@ -15,7 +15,7 @@ def genzoo_models() -> list[Component]:
             name="beta-vae",
             base="vae",
             companions={"loss": ("elbo", {"beta": 4})},
-            summary="The VAE with the rate weighted by β = 4, for factors that stand apart.",
+            summary="The VAE with the rate weighted by β = 4, for factors that stand apart",
             paper=PAPER,
         ),
     ]
@@ -29,7 +29,7 @@ def genzoo_losses() -> list[Component]:
             name="normalised-elbo",
             target="genzoo_beta_vae.normalised_elbo:NormalisedElbo",
             options="genzoo_beta_vae.options:NormalisedElboOptions",
-            summary="Distortion plus β times rate, with β stated as Higgins' normalised β.",
+            summary="Distortion plus β times rate, with β stated as Higgins' normalised β",
             paper=PAPER,
         ),
     ]

@@ -13,7 +13,7 @@ def genzoo_likelihoods() -> list[Component]:
             name="bernoulli",
             target="genzoo_likelihoods.bernoulli:Bernoulli",
             options="genzoo.options:NoOptions",
-            summary="A Bernoulli a pixel, from logits; −log p is the binary cross-entropy.",
+            summary="A Bernoulli a pixel, from logits; −log p is the binary cross-entropy",
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
         ),
         Component(
@@ -21,7 +21,7 @@ def genzoo_likelihoods() -> list[Component]:
             name="continuous-bernoulli",
             target="genzoo_likelihoods.continuous_bernoulli:ContinuousBernoulli",
             options="genzoo.options:NoOptions",
-            summary="The Bernoulli made a density of grey values in [0, 1].",
+            summary="The Bernoulli made a density of grey values in [0, 1]",
             paper="Loaiza-Ganem and Cunningham 2019, The continuous Bernoulli, https://arxiv.org/abs/1907.06845",
         ),
         Component(
@@ -29,7 +29,7 @@ def genzoo_likelihoods() -> list[Component]:
             name="gaussian",
             target="genzoo_likelihoods.gaussian:Gaussian",
             options="genzoo_likelihoods.options:GaussianOptions",
-            summary="A normal a pixel, with a fixed scale, one learned scale, or one a pixel.",
+            summary="A normal a pixel, with a fixed scale, one learned scale, or one a pixel",
             paper="Rybkin et al. 2021, Simple and Effective VAE Training with Calibrated Decoders, "
             "https://arxiv.org/abs/2006.13202",
         ),

@@ -13,7 +13,7 @@ def genzoo_losses() -> list[Component]:
             name="elbo",
             target="genzoo_losses.elbo:Elbo",
             options="genzoo_losses.options:ElboOptions",
-            summary="Distortion plus β times rate, with free bits or a capacity on request.",
+            summary="Distortion plus β times rate, with free bits or a capacity on request",
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
         ),
     ]

@@ -13,7 +13,7 @@ def genzoo_networks() -> list[Component]:
             name="conv",
             target="genzoo_networks.conv:Conv",
             options="genzoo_networks.options:ConvOptions",
-            summary="Strided convolutions and their mirror image; for 28×28 the report's tables 1 and 2.",
+            summary="Strided convolutions and their mirror image; for 28×28 the report's tables 1 and 2",
             paper="Le Trung et al. 2026, Variational Autoencoders: Theory, Implementation, and Conditional Extensions "
             "on MNIST, tables 1 and 2",
         ),
@@ -22,6 +22,6 @@ def genzoo_networks() -> list[Component]:
             name="mlp",
             target="genzoo_networks.mlp:MLP",
             options="genzoo_networks.options:MLPOptions",
-            summary="Dense layers between any two shapes, plain or gated.",
+            summary="Dense layers between any two shapes, plain or gated",
         ),
     ]

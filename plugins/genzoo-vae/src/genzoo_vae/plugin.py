@@ -13,7 +13,7 @@ def genzoo_models() -> list[Component]:
             name="vae",
             target="genzoo_vae.vae:VAE",
             options="genzoo_vae.options:VAEOptions",
-            summary="The variational autoencoder: a diagonal normal posterior, one level of real latents.",
+            summary="The variational autoencoder: a diagonal normal posterior, one level of real latents",
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
         ),
     ]
