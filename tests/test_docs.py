@@ -113,6 +113,12 @@ def check_names(words: list[str]) -> None:
             host().resource("run", word.removeprefix("zoo:"))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_printed_python_compiles(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S):
+        compile(block, str(page), "exec")
+
+
 def test_the_command_reference_is_what_the_commands_print() -> None:
     page = (ROOT / "docs" / generate.COMMANDS_PAGE).read_text(encoding="utf-8")
     assert page == generate.commands_page(), "run `python docs/generate.py`"

@@ -126,6 +126,18 @@ def test_the_theory_page_names_every_equation_test() -> None:
     assert {4, 16, 17, *range(22, 32)} <= tested
 
 
+def test_the_bibliography_has_the_paper_of_every_plugin() -> None:
+    page = text(ROOT / "docs/bibliography.md")
+    known = re.findall(r"^\*\*(.+?) (?:et al\. |and \S+ )?(\d{4})\.\*\*", page, re.M)
+    for entry in tomllib.loads(text(ROOT / "registry.toml"))["plugin"]:
+        for citation in entry.get("paper", "").split("; "):
+            match = re.match(r"(.+?)(?: et al\.|,| and | & ).*?(\d{4})", citation) or re.match(
+                r"(\S+) (\d{4})", citation
+            )
+            if match:
+                assert match.groups() in known, f"{entry['kind']} {entry['name']}: {citation}"
+
+
 def test_the_readme_table_names_plugins_that_exist() -> None:
     catalogue = {(entry["kind"], entry["name"]) for entry in tomllib.loads(text(ROOT / "registry.toml"))["plugin"]}
     rows = re.findall(rf"^\| ({'|'.join(Kind)}) \|.*\| (.*) \|$", text(ROOT / "README.md"), re.M)
