@@ -56,6 +56,17 @@ def test_a_later_code_changes_no_earlier_logits_and_every_later_ones() -> None:
             assert difference[index + 1 :].min() > 0
 
 
+def test_drawing_sees_what_the_whole_map_sees() -> None:
+    """Row by row, with the rows above computed once, gives the logits of the map at once."""
+    network = make((4, 5), conditional=True).network
+    codes, label = torch.randint(5, (2, 4, 5)), torch.tensor([0, 2])
+    whole = network(codes, label)
+    for row, column in itertools.product(range(4), range(5)):
+        contexts = [context[:, :, row:, : column + 1] for context in network.above(codes[:, : row + 1], label)]
+        part = network.beside(codes[:, row : row + 1, : column + 1], contexts, row)
+        torch.testing.assert_close(part[:, :, 0, -1], whole[:, :, row, column])
+
+
 @pytest.mark.parametrize("shape", [(2, 3), (4,), (2, 1, 2)])
 def test_probabilities_of_all_codes_sum_to_one(shape: tuple[int, ...]) -> None:
     prior = fitted(make(shape, 3))

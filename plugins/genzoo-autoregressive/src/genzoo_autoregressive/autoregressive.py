@@ -111,17 +111,9 @@ class AutoregressivePrior(Prior):
     @torch.no_grad()
     def draw(self, n: int, label: Tensor | None = None) -> Tensor:
         """Codes drawn one after another, ``[n, *event]``, for labels ``[n]``; None draws the labels too."""
-        device = self.network.position.device
         if self._classes and label is None:
-            label = torch.randint(self._classes, (n,), device=device)
-        height, width = self.network.size
-        codes = torch.zeros(n, height, width, dtype=torch.int64, device=device)
-        for row in range(height):
-            for column in range(width):
-                # Rows below cannot matter, so they are left out.
-                logits = self._logits(codes[:, : row + 1], label)[:, :, row, column]
-                codes[:, row, column] = torch.multinomial(logits.softmax(-1), 1)[:, 0]
-        return codes.reshape(n, *self.latent.shape)
+            label = torch.randint(self._classes, (n,), device=self.network.position.device)
+        return self.network.draw(n, label).reshape(n, *self.latent.shape)
 
     def _logits(self, codes: Tensor, label: Tensor | None) -> Tensor:
         logits = self.network(codes, label)
