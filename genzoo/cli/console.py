@@ -60,7 +60,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | 
         model  vae
         loss   elbo
     """
-    everything = [list(headers), *[list(row) for row in rows]]
+    everything = [[printable(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(len(row[i]) for row in everything) for i in range(len(headers))]
     left = sum(widths[:-1]) + 2 * (len(widths) - 1)
     if columns is not None and columns - left < min(NARROWEST_COLUMN, widths[-1]):
@@ -76,9 +76,16 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | 
 
 def paragraph(text: str, columns: int | None = None, indent: str = "") -> str:
     """Text folded to ``columns``, every line indented; one line when ``columns`` is None."""
+    text = printable(text)
     if columns is None:
         return f"{indent}{text}"
     return textwrap.fill(text, max(columns, len(indent) + 10), initial_indent=indent, subsequent_indent=indent)
+
+
+def printable(text: str) -> str:
+    """Text on one line without control codes, which a plugin's summary might hold."""
+    marks = {char: " " if char.isspace() else "\N{REPLACEMENT CHARACTER}" for char in text if not char.isprintable()}
+    return text.translate(str.maketrans(marks))
 
 
 def print_json(value: Any) -> None:

@@ -70,3 +70,8 @@ def test_a_table_folds_its_last_column_and_stacks_where_there_is_no_room() -> No
 def test_json_holds_no_nan_and_no_object(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_json({"a": float("nan"), "b": (1, float("inf")), Path("c"): Colour.RED, "d": {"e": Path("x")}})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1, None], "c": "red", "d": {"e": "x"}}
+
+
+def test_control_codes_and_line_breaks_of_a_plugin_never_reach_the_terminal() -> None:
+    assert console.table(["A", "B"], [["x", "red \x1b[31m\nand more"]]).splitlines()[1] == "x  red �[31m and more"
+    assert console.paragraph("a\tb\x07", 40) == "a b�"

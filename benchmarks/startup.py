@@ -1,0 +1,75 @@
+"""How long the command line takes to start, and the plugins' declaration modules to import.
+
+    python benchmarks/startup.py [--repeats 15] [--json]
+
+Prints the best and the median of each command in a fresh process, the ratio of ``genzoo --help`` to
+``python -c 'import click'`` (bar: 1.5), and each declaration module's own import (bar: 50 ms). Exit 1 past a bar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+HELP_BAR = 1.5
+DECLARATION_BAR = 0.05
+
+COMMANDS = {
+    "import click": ["-c", "import click"],
+    "genzoo --help": ["-m", "genzoo", "--help"],
+    "genzoo list": ["-m", "genzoo", "list"],
+    "genzoo info vae": ["-m", "genzoo", "info", "vae"],
+}
+DECLARATIONS = """
+import json
+from genzoo.host import host
+print(json.dumps({plugin.distribution: plugin.seconds for plugin in host().plugins}))
+"""
+
+
+def main() -> int:
+    """Measures, prints and judges."""
+    parser = argparse.ArgumentParser(description="Measure start-up times.")
+    parser.add_argument("--repeats", type=int, default=15, help="fresh processes a command")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+
+    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(arguments.repeats):  # interleaved, so that a busy moment hits all alike
+        for name, command in COMMANDS.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            seconds[name].append(time.perf_counter() - start)
+    declarations: dict[str, float] = {}
+    for _ in range(3):
+        output = subprocess.run([sys.executable, "-c", DECLARATIONS], capture_output=True, text=True, check=True).stdout
+        for name, taken in json.loads(output).items():
+            declarations[name] = min(taken, declarations.get(name, taken))
+
+    ratio = min(seconds["genzoo --help"]) / min(seconds["import click"])
+    slowest = max(declarations, key=declarations.__getitem__, default="")
+    passed = ratio <= HELP_BAR and all(taken <= DECLARATION_BAR for taken in declarations.values())
+    if arguments.json:
+        best = {name: min(values) for name, values in seconds.items()}
+        result = {"best": best, "ratio": ratio, "declarations": declarations, "passed": passed}
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        return int(not passed)
+    for name, values in seconds.items():
+        sys.stdout.write(
+            f"{name:<20}best {1000 * min(values):6.1f} ms   median {1000 * statistics.median(values):6.1f}\n"
+        )
+    sys.stdout.write(f"genzoo --help takes {ratio:.2f} times `import click` (bar {HELP_BAR}).\n")
+    if slowest:
+        sys.stdout.write(
+            f"The slowest of {len(declarations)} declarations, {slowest}, takes {1000 * declarations[slowest]:.1f} ms "
+            f"(bar {1000 * DECLARATION_BAR:.0f}).\n"
+        )
+    return int(not passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
