@@ -119,7 +119,7 @@ class Run:
         from genzoo.compose.build import add_visualizer
         from genzoo.runs.draw import at_rest
 
-        visualizer = add_visualizer(self.loaded.experiment, self._choice(Kind.VISUALIZER, name, options))
+        visualizer = add_visualizer(self.loaded.experiment, self.choice(Kind.VISUALIZER, name, options))
         with at_rest(self.view, f"figure:{name}"):
             return dict(visualizer.draw(self.view))
 
@@ -128,7 +128,7 @@ class Run:
         from genzoo.compose.build import add_metric
         from genzoo.runs.draw import at_rest
 
-        metric = add_metric(self.loaded.experiment, self._choice(Kind.METRIC, name, options))
+        metric = add_metric(self.loaded.experiment, self.choice(Kind.METRIC, name, options))
         with at_rest(self.view, f"metric:{name}"):
             return {key or name: float(value) for key, value in metric.evaluate(self.view).items()}
 
@@ -144,11 +144,13 @@ class Run:
 
     def encode(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Posterior means ``[N, *event]`` (codes of a discrete model) of images ``[N, C, H, W]`` in [0, 1], top level."""
-        from genzoo.parts.latents import encode_means
+        from genzoo.parts.latents import encode
+        from genzoo.types import Batch
 
-        return encode_means(self.model, images, label)
+        return encode(self.model, Batch(images, label)).top
 
-    def _choice(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Choice:
+    def choice(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Choice:
+        """A component with typed options, as it can be added to this run."""
         installed = self.host.get(kind, name)
         return Choice(installed, installed.make_options(options), asked=True)
 

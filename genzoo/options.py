@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import types
+import typing
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Options(BaseModel):
@@ -24,7 +26,7 @@ class Options(BaseModel):
         >>> class WarmUp(Options):
         ...     epochs: float = Field(10, ge=0, description="Length of the warm-up, in epochs.")
         >>> WarmUp().epochs
-        10
+        10.0
     """
 
     model_config = ConfigDict(
@@ -40,6 +42,18 @@ class Options(BaseModel):
     acts_with: ClassVar[dict[str, dict[str, Any]]] = {}
     without_effect: ClassVar[dict[str, str]] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, values: Any) -> Any:
+        """Text of the command line: ``32,64`` for a sequence, ``none`` for what may be absent."""
+        if not isinstance(values, dict):
+            return values
+        read: dict[str, Any] = {}
+        for name, value in values.items():
+            field = cls.model_fields.get(name)
+            read[name] = _read(value, field.annotation) if field and isinstance(value, str) else value
+        return read
+
     @classmethod
     def example(cls, folder: Path) -> dict[str, Any]:
         """Values that need files, with those files written into an empty ``folder``; for data that the user brings.
@@ -47,6 +61,16 @@ class Options(BaseModel):
         The contract kit calls it where a plugin cannot work from its defaults.
         """
         return {}
+
+
+def _read(text: str, annotation: Any) -> Any:
+    choices = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
+    if type(None) in choices and text.lower() == "none":
+        return None
+    kinds = {typing.get_origin(choice) or choice for choice in choices or (annotation,)}
+    if str not in kinds and kinds & {tuple, list}:
+        return [part.strip() for part in text.split(",") if part.strip()] if text.lower() != "none" else []
+    return text
 
 
 class NoOptions(Options):

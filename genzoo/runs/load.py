@@ -79,9 +79,8 @@ def load_run(
     experiment.loss.to(settings.device)
     status = folder.record().get("status")
     if status in {"failed", "interrupted"}:
-        warn(
-            f"This run {'was ' * (status == 'interrupted')}{status}; its last sound checkpoint, {checkpoint.name}, is used."
-        )
+        ended = "was interrupted" if status == "interrupted" else "failed"
+        warn(f"This run {ended}; its last sound checkpoint, {checkpoint.name}, is used.")
     return LoadedRun(folder, experiment, checkpoint, state["epochs_done"])
 
 

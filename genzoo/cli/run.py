@@ -1,0 +1,237 @@
+"""``genzoo run``: train a model composed from plugins, and draw its figures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genzoo.cli import console
+from genzoo.cli.flags import DottedCommand, Named, options_of, recipe_of
+from genzoo.errors import UsageError
+from genzoo.recipe import Recipe, TrainOptions, read_recipe
+from genzoo.types import Kind
+
+if TYPE_CHECKING:
+    from genzoo.compose.plan import Plan
+    from genzoo.runs.execute import Outcome
+
+
+@click.command(
+    "run",
+    cls=DottedCommand,
+    epilog="Options of a part: --model.latent-dim 2, --scheduler.beta.epochs 10, --viz.traversal.span 3; "
+    "`genzoo info NAME` lists them.",
+)
+@click.argument("model", required=False)
+@click.option("--data", metavar="NAME", help="Dataset.  [default mnist]")
+@click.option("--network", metavar="NAME", help="Encoder and decoder bodies.  [default conv]")
+@click.option("--likelihood", metavar="NAME", help="p(x|z).  [default bernoulli]")
+@click.option("--prior", metavar="NAME", help="p(z).  [default standard-normal]")
+@click.option("--loss", metavar="NAME", help="Objective.  [default elbo]")
+@click.option(
+    "--scheduler",
+    "schedulers",
+    multiple=True,
+    metavar="[SLOT=]NAME",
+    help="What drives beta, lr or another quantity.  [default beta=linear-warmup]",
+)
+@click.option("--viz", "visualizers", multiple=True, metavar="[KEY=]NAME", help="A figure to draw; may be repeated.")
+@click.option("--metric", "metrics", multiple=True, metavar="[KEY=]NAME", help="Numbers at the end; may be repeated.")
+@options_of(TrainOptions)
+@click.option("--recipe", metavar="FILE|NAME", help="Start from a recipe; other options change it.")
+@click.option("--resume", metavar="RUN", help="Go on with a run where it stopped; no MODEL needed.")
+@click.option("--name", default="", metavar="TEXT", help="Appended to the run folder's name.")
+@click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
+@click.option("--format", "formats", default="png", metavar="png|svg|png,svg", help="Of the figures.  [default png]")
+@click.option("--dry-run", is_flag=True, help="Print the resolved experiment with its parameter counts; train nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
+def command(
+    context: click.Context,
+    model: str | None,
+    data: str | None,
+    network: str | None,
+    likelihood: str | None,
+    prior: str | None,
+    loss: str | None,
+    schedulers: tuple[str, ...],
+    visualizers: tuple[str, ...],
+    metrics: tuple[str, ...],
+    recipe: str | None,
+    resume: str | None,
+    name: str,
+    out: str | None,
+    formats: str,
+    dry_run: bool,
+    as_json: bool,
+    **train: Any,
+) -> None:
+    """Train MODEL and draw its figures, in a new folder below runs/.
+
+    With no options this is the report's configuration: MNIST, a 2-D latent, 30 epochs with a linear warm-up of beta.
+    """
+    from genzoo.compose.plan import plan
+    from genzoo.host import host
+    from genzoo.runs.console import ConsoleReporter
+    from genzoo.runs.execute import start
+    from genzoo.runs.find import runs_root
+    from genzoo.runs.folder import check_name
+
+    check_name(name)
+    kinds = {
+        Kind.DATASET: data,
+        Kind.NETWORK: network,
+        Kind.LIKELIHOOD: likelihood,
+        Kind.PRIOR: prior,
+        Kind.LOSS: loss,
+    }
+    parts = {kind: value for kind, value in kinds.items() if value}
+    named = Named(model, parts, schedulers, visualizers, metrics)
+    dotted = context.meta["genzoo.dotted"]
+    chosen = figure_formats(formats)
+    if resume is not None:
+        outcome = _resume(resume, named, dotted, train, recipe, chosen, out)
+    else:
+        base = named_recipe(recipe) if recipe else None
+        resolved = plan(recipe_of(base, named, dotted, train, host()), host())
+        if dry_run:
+            _print_plan(resolved, as_json)
+            return
+        outcome = start(
+            resolved,
+            host(),
+            out=runs_root(out),
+            name=name,
+            reporter=ConsoleReporter(),
+            argv=["genzoo", *sys.argv[1:]],
+            formats=chosen,
+        )
+    _print_outcome(outcome, as_json)
+    context.exit(outcome.exit_code)
+
+
+def named_recipe(name: str) -> Recipe:
+    """A recipe from a file, or by the name under which a plugin ships it.
+
+    Raises:
+        UsageError: If the file is no recipe.
+        PluginError: If no plugin ships a recipe of that name.
+    """
+    from genzoo.host import host
+
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return read_recipe(path)
+    return read_recipe(host().resource("recipe", name).path)
+
+
+def figure_formats(text: str) -> tuple[str, ...]:
+    """The formats of ``png``, ``svg`` or ``png,svg``.
+
+    Raises:
+        UsageError: If there is another.
+    """
+    formats = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not formats or set(formats) - {"png", "svg"}:
+        raise UsageError(f"run: --format must be png, svg or png,svg, got {text!r}.")
+    return formats
+
+
+def _resume(
+    name: str,
+    named: Named,
+    dotted: Any,
+    train: dict[str, Any],
+    recipe: str | None,
+    formats: tuple[str, ...],
+    out: str | None,
+) -> Outcome:
+    from genzoo.host import host
+    from genzoo.runs.console import ConsoleReporter
+    from genzoo.runs.execute import resume
+    from genzoo.runs.find import find_run, runs_root
+
+    if name.startswith("zoo:"):
+        raise UsageError("run: --resume must name a run of yours, got one that a plugin ships.")
+    folder = find_run(name, runs_root(out))
+    before = read_recipe(folder.config_file)
+    refused = [path for path, _ in dotted if path[0] not in {"viz", "metric"}]
+    if named.model not in (None, before.model.name) or named.parts or named.schedulers or recipe or refused:
+        raise UsageError(
+            "run: --resume goes on with what the run was started with; a model, part, scheduler or recipe cannot be named.",
+            "Only --epochs, --viz-every, --viz and --metric may change; start a new run for the rest.",
+        )
+    again = recipe_of(before, Named(None, {}, (), named.visualizers, named.metrics), dotted, {}, host())
+    given = {key: value for key, value in train.items() if value is not None}
+    changes = before.model_copy(update={"train": {**before.train, **given}}).train_options()
+    asked = {key: getattr(changes, key) for key in given}
+    return resume(
+        folder,
+        host(),
+        changes=asked,
+        visualizers=again.visualizers,
+        metrics=again.metrics,
+        reporter=ConsoleReporter(),
+        argv=["genzoo", *sys.argv[1:]],
+        formats=formats,
+    )
+
+
+def _print_plan(resolved: Plan, as_json: bool) -> None:
+    from genzoo.compose.build import build
+    from genzoo.engine.settings import choose
+
+    experiment = build(resolved)
+    counts = experiment.parameters()
+    settings = choose(resolved.train, experiment.model).record()
+    if as_json:
+        console.print_json(
+            {
+                "recipe": resolved.recipe().model_dump(mode="json", by_alias=True),
+                "parameters": counts,
+                "settings": settings,
+            }
+        )
+        return
+    click.echo(resolved.recipe().to_toml().rstrip())
+    click.echo(f"\n# {resolved.title}")
+    for part, count in counts.items():
+        click.echo(f"#   {part}: {count:,} parameters")
+    click.echo("#   " + ", ".join(f"{key} {value}" for key, value in settings.items()))
+
+
+def _print_outcome(outcome: Outcome, as_json: bool) -> None:
+    row = outcome.row or {}
+    if as_json:
+        console.print_json(
+            {
+                "run": str(outcome.folder.path),
+                "row": row,
+                "verdict": outcome.verdict,
+                "figures": outcome.figures,
+                "metrics": outcome.metrics,
+                "exit_code": outcome.exit_code,
+            }
+        )
+        return
+    columns = console.width()
+    if row:
+        rows = [
+            [name, *(f"{row[name][key]:.2f}" for key in ("distortion", "rate", "elbo"))]
+            for name in ("train", "holdout", "test")
+            if name in row
+        ]
+        click.echo(console.table(["", "distortion", "rate", "elbo"], rows, columns))
+    for key, result in outcome.metrics.items():
+        if "values" in result:
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["values"].items())
+            click.echo(console.paragraph(f"{key}: {numbers} {result['unit']}".rstrip(), columns))
+    if outcome.verdict:
+        click.echo(console.paragraph(outcome.verdict, columns))
+    for result in outcome.figures.values():
+        for file in result.get("files", []):
+            click.echo(str(outcome.folder.figures / file))
+    click.echo(f"Run folder: {outcome.folder.path}")

@@ -1,0 +1,163 @@
+"""``genzoo runs``: list, show, compare and remove runs. Imports no torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genzoo.cli import console
+from genzoo.errors import RunExistsError, UsageError
+from genzoo.runs.find import all_runs, find_run, runs_root
+from genzoo.runs.folder import RunFolder, is_run
+
+OUT = click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+
+
+@click.group("runs")
+def runs() -> None:
+    """List, show, compare and remove runs."""
+
+
+@runs.command("list")
+@OUT
+@JSON
+def list_(out: str | None, as_json: bool) -> None:
+    """List the runs, oldest first."""
+    rows = [_summary(run) for run in all_runs(runs_root(out))]
+    if as_json:
+        console.print_json(rows)
+        return
+    if not rows:
+        click.echo(f"There is no run in {runs_root(out)}. Start one with `genzoo run vae`.", err=True)
+        return
+    cells = [
+        [row["name"], row["status"], str(row["epoch"] or "-"), *_numbers(row["numbers"]), row["title"]] for row in rows
+    ]
+    headers = ["run", "status", "epoch", "distortion", "rate", "elbo", "what"]
+    click.echo(console.table(headers, cells, console.width()))
+
+
+@runs.command("show")
+@click.argument("run")
+@OUT
+@JSON
+def show(run: str, out: str | None, as_json: bool) -> None:
+    """Show one run, also while it goes on."""
+    folder = find_run(run, runs_root(out))
+    record, rows = folder.record(), folder.rows("epoch")
+    if as_json:
+        console.print_json({"path": str(folder.path), **record, "status": _status(folder, record), "history": rows})
+        return
+    click.echo(f"{record.get('title')}: {_status(folder, record)}  {folder.path}")
+    reason = record.get("exit_reason")
+    if reason:
+        click.echo(console.paragraph(f"Ended: {reason}", console.width()))
+    shown = rows if len(rows) <= 12 else [*rows[:2], *rows[-10:]]
+    cells = [
+        [
+            str(row["epoch"]),
+            *_numbers(row["train"]),
+            *_numbers(row.get("test")),
+            f"{row['quantities'].get('beta', float('nan')):.2f}",
+            f"{row.get('seconds', 0):.1f}",
+        ]
+        for row in shown
+    ]
+    headers = ["epoch", "train D", "R", "elbo", "test D", "R", "elbo", "beta", "seconds"]
+    if cells:
+        click.echo(console.table(headers, cells, console.width()))
+    for key, result in record.get("metrics", {}).items():
+        numbers = ", ".join(f"{name} {value:.5g}" for name, value in result.get("values", {}).items())
+        click.echo(console.paragraph(f"{key}: {numbers or result.get('error', '')}", console.width()))
+    if record.get("verdict"):
+        click.echo(console.paragraph(record["verdict"], console.width()))
+    for path in sorted(folder.figures.glob("*.*")):
+        click.echo(str(path))
+    if _status(folder, record) in {"interrupted", "failed", "stopped"}:
+        click.echo(f"Go on with: genzoo run --resume {folder.path}")
+
+
+@runs.command("compare")
+@click.argument("names", nargs=-1, required=True, metavar="RUN RUN...")
+@OUT
+@JSON
+def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
+    """Compare runs: what differs in their recipes, and their last numbers."""
+    import tomllib
+
+    folders = [find_run(name, runs_root(out)) for name in names]
+    recipes = [_flat(tomllib.loads(folder.config_file.read_text(encoding="utf-8"))) for folder in folders]
+    keys = sorted({key for recipe in recipes for key in recipe})
+    differing = [key for key in keys if len({str(recipe.get(key)) for recipe in recipes}) > 1]
+    rows = [[key, *(str(recipe.get(key, "-")) for recipe in recipes)] for key in differing]
+    summaries = [_summary(folder) for folder in folders]
+    for name in ("distortion", "rate", "elbo"):
+        values = [summary["numbers"] for summary in summaries]
+        rows.append([f"test {name}", *(f"{value[name]:.2f}" if value else "-" for value in values)])
+    if as_json:
+        fields = {row[0]: row[1:] for row in rows}
+        console.print_json({"runs": [str(folder.path) for folder in folders], "fields": fields})
+        return
+    click.echo(console.table(["", *(folder.path.name[:24] for folder in folders)], rows, console.width()))
+
+
+@runs.command("rm")
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@OUT
+def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
+    """Remove runs and all that they hold."""
+    folders = [_removable(name, out) for name in names]
+    for folder in folders:
+        if not yes:
+            click.confirm(f"Remove {folder.path} and all that it holds?", abort=True)
+        shutil.rmtree(folder.path)
+        click.echo(f"Removed {folder.path}")
+
+
+def _removable(name: str, out: str | None) -> RunFolder:
+    if name.startswith("zoo:"):
+        raise UsageError(f"runs rm: {name} is shipped by a plugin and is not yours to remove.")
+    if Path(name).exists() and not is_run(Path(name)):
+        raise UsageError(f"runs rm: {name} is no run folder; nothing was removed.", "See `genzoo runs list`.")
+    folder = find_run(name, runs_root(out))
+    if folder.path.is_symlink() or folder.path.resolve() in Path.cwd().resolve().parents:
+        raise UsageError(f"runs rm: {folder.path} is a link or holds the current folder; nothing was removed.")
+    if folder.is_held:
+        raise RunExistsError(f"runs rm: {folder.path} is being trained; nothing was removed.", "Stop it first.")
+    return folder
+
+
+def _summary(folder: RunFolder) -> dict[str, Any]:
+    record, rows = folder.record(), folder.rows("epoch")
+    last = rows[-1] if rows else None
+    return {
+        "name": folder.path.name,
+        "path": str(folder.path),
+        "title": record.get("title", ""),
+        "status": _status(folder, record),
+        "epoch": last["epoch"] if last else None,
+        "numbers": (last.get("test") or last["train"]) if last else None,
+    }
+
+
+def _status(folder: RunFolder, record: dict[str, Any]) -> str:
+    """The recorded status; ``stopped`` where a run says that it is running and no process holds it."""
+    status = str(record.get("status", "unknown"))
+    return "stopped" if status == "running" and not folder.is_held else status
+
+
+def _numbers(numbers: dict[str, Any] | None) -> list[str]:
+    return [f"{numbers[name]:.2f}" if numbers else "-" for name in ("distortion", "rate", "elbo")]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return {k: v for i, item in enumerate(value) for k, v in _flat(item, f"{prefix}{i}.").items()}
+    return {prefix.rstrip("."): value}

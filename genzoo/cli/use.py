@@ -1,0 +1,210 @@
+"""Commands on a trained run: ``viz``, ``eval``, ``sample``, ``encode``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genzoo.cli import console
+from genzoo.cli.flags import DottedCommand
+from genzoo.cli.run import figure_formats
+from genzoo.errors import CorruptError, UsageError
+from genzoo.recipe import Part
+from genzoo.types import Kind
+
+if TYPE_CHECKING:
+    from genzoo.api import Run
+
+RUN_HELP = "RUN is a folder, part of its name, `last`, or `zoo:NAME` for one that a plugin ships."
+
+
+@click.command("viz", cls=DottedCommand, epilog=RUN_HELP + " Options: --traversal.span 2.")
+@click.argument("run")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--out", metavar="FOLDER", help="Where figures go.  [default the run's figures; ./NAME-figures for zoo:NAME]"
+)
+@click.option("--format", "formats", default="png", metavar="png|svg|png,svg", help="Of the figures.  [default png]")
+@click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
+@click.pass_context
+def viz(context: click.Context, run: str, names: tuple[str, ...], out: str | None, formats: str, as_json: bool) -> None:
+    """Draw figures of RUN from its last sound checkpoint."""
+    from genzoo import storage
+    from genzoo.compose.build import add_visualizer
+    from genzoo.engine.signals import Signals
+    from genzoo.runs.draw import draw
+
+    chosen = figure_formats(formats)
+    loaded = _load(run)
+    parts = _with_options(names, context.meta["genzoo.dotted"], "viz")
+    visualizers = {
+        key: add_visualizer(loaded.loaded.experiment, loaded.choice(Kind.VISUALIZER, part.name, part.options))
+        for key, part in parts.items()
+    }
+    folder = _folder(run, loaded, out)
+    if not folder.is_dir():
+        storage.make_folder(folder)
+    with Signals() as signals:
+        results = draw(visualizers, loaded.view, folder, formats=chosen, poll=signals.poll)
+    if as_json:
+        console.print_json({"folder": str(folder), "figures": results})
+    else:
+        for result in results.values():
+            for file in result.get("files", []):
+                click.echo(str(folder / file))
+    context.exit(_complain(results, "figure"))
+
+
+@click.command("eval", cls=DottedCommand, epilog=RUN_HELP + " Options: --nll.samples 1000.")
+@click.argument("run")
+@click.argument("names", nargs=-1, required=True, metavar="METRIC...")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@click.pass_context
+def evaluate(context: click.Context, run: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Compute metrics of RUN; the numbers are kept in its run.json with their protocol."""
+    from genzoo.compose.build import add_metric
+    from genzoo.engine.signals import Signals
+    from genzoo.runs.draw import measure
+
+    loaded = _load(run)
+    parts = _with_options(names, context.meta["genzoo.dotted"], "eval")
+    metrics = {
+        key: add_metric(loaded.loaded.experiment, loaded.choice(Kind.METRIC, part.name, part.options))
+        for key, part in parts.items()
+    }
+    with Signals() as signals:
+        results = measure(metrics, loaded.view, poll=signals.poll)
+    for key, result in results.items():
+        result["options"] = metrics[key].options.model_dump(mode="json")
+        result["checkpoint"] = loaded.loaded.checkpoint.name
+    if not run.startswith("zoo:"):
+        record = loaded.record
+        loaded.folder.write_record({**record, "metrics": {**record.get("metrics", {}), **results}})
+    if as_json:
+        console.print_json({"run": str(loaded.path), "metrics": results})
+    else:
+        rows = [
+            [key, name, f"{value:.6g}", result["unit"]]
+            for key, result in results.items()
+            for name, value in result.get("values", {}).items()
+        ]
+        if rows:
+            click.echo(console.table(["metric", "number", "value", "unit"], rows, console.width()))
+        for key, result in results.items():
+            if result.get("protocol"):
+                click.echo(console.paragraph(f"{key}: {result['protocol']}", console.width()))
+    context.exit(_complain(results, "metric"))
+
+
+@click.command("sample", epilog=RUN_HELP)
+@click.argument("run")
+@click.option("-n", "--number", default=64, show_default=True, type=click.IntRange(1), help="How many images.")
+@click.option("--label", type=int, help="Class of every image, for a conditional model.  [default each in turn]")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draw.")
+@click.option(
+    "--out", default="samples.png", show_default=True, metavar="FILE", help="A .png sheet, or .npz of images."
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def sample(run: str, number: int, label: int | None, seed: int, out: str, force: bool) -> None:
+    """Draw samples from the trained model of RUN."""
+    target = _target(out, (".png", ".npz"), force)
+    loaded = _load(run)
+    images = loaded.sample(number, label, seed=seed)
+    if target.suffix == ".npz":
+        _save_arrays(target, {"images": images.cpu().numpy()})
+    else:
+        from genzoo import storage
+        from genzoo.parts.figures import render
+        from genzoo.parts.grids import image_grid
+
+        columns = 10 if label is None and loaded.model.image.classes == 10 else max(1, round(number**0.5))
+        title = f"{number} samples from {loaded.record.get('title', 'the model')}"
+        storage.replace(target, render(image_grid(images.cpu(), min(columns, number), title=title)))
+    click.echo(str(target))
+
+
+@click.command("encode", epilog=RUN_HELP)
+@click.argument("run")
+@click.option(
+    "--out", required=True, metavar="FILE.npz", help="Arrays: codes (and codes_2, … a level), labels, factors."
+)
+@click.option("--split", default="test", show_default=True, help="Split whose images are encoded.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def encode(run: str, out: str, split: str, limit: int | None, force: bool) -> None:
+    """Write the posterior means (codes of a discrete model) of a split's images."""
+    from genzoo.parts.latents import encode as encode_batch
+
+    target = _target(out, (".npz",), force)
+    loaded = _load(run)
+    batch = loaded.view.batch(limit, split)
+    codes = encode_batch(loaded.model, batch)
+    arrays = {f"codes_{level + 1}" if level else "codes": z.cpu().numpy() for level, z in enumerate(codes.levels)}
+    for name, values in (("labels", batch.label), ("factors", batch.factors)):
+        if values is not None:
+            arrays[name] = values.cpu().numpy()
+    _save_arrays(target, arrays)
+    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
+    click.echo(f"{target}: {shapes}")
+
+
+def _load(run: str) -> Run:
+    from genzoo.api import load
+
+    if Path(run).suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
+        raise CorruptError(
+            f"run: {run} is not a run folder but a file of a kind that may hold pickled code, which genzoo never reads.",
+            "Name a run folder; see `genzoo runs list`.",
+        )
+    return load(run)
+
+
+def _folder(name: str, run: Run, out: str | None) -> Path:
+    if out is not None:
+        return Path(out)
+    return Path(f"{name.removeprefix('zoo:')}-figures") if name.startswith("zoo:") else run.folder.figures
+
+
+def _with_options(names: tuple[str, ...], dotted: list[tuple[tuple[str, ...], str]], command: str) -> dict[str, Part]:
+    """The named parts with the options given as ``--NAME.OPTION`` (or ``--viz.NAME.OPTION``)."""
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for path, value in dotted:
+        path = path[1:] if len(path) == 3 and path[0] in {"viz", "metric"} else path
+        if len(path) != 2 or path[0] not in options:
+            raise UsageError(
+                f"{command}: --{'.'.join(path)} must belong to one of {', '.join(names)}.",
+                f"Write --{names[0]}.OPTION VALUE; see `genzoo info {names[0]}`.",
+            )
+        options[path[0]][path[1].replace("-", "_")] = value
+    return {name: Part(name=name, options=values) for name, values in options.items()}
+
+
+def _target(out: str, suffixes: tuple[str, ...], force: bool) -> Path:
+    target = Path(out)
+    if target.suffix not in suffixes:
+        raise UsageError(f"--out must end in {' or '.join(suffixes)}, got {out!r}.")
+    if target.exists() and not force:
+        raise UsageError(f"--out must not exist, got {out!r}, which does.", "Choose another, or add --force.")
+    return target
+
+
+def _save_arrays(target: Path, arrays: Mapping[str, Any]) -> None:
+    import io
+
+    import numpy as np
+
+    from genzoo import storage
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    storage.replace(target, buffer.getvalue())
+
+
+def _complain(results: Mapping[str, Any], what: str) -> int:
+    failed = {key: result["error"] for key, result in results.items() if "error" in result}
+    for key, error in failed.items():
+        click.echo(f"Error: {what} {key} failed: {error}", err=True)
+    return 1 if failed else 0
