@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from genzoo.errors import UsageError
 from genzoo_networks.mlp import MLP, GatedLinear
 from genzoo_networks.options import MLPOptions
 
@@ -61,3 +62,9 @@ def test_the_weights_start_as_named(start: str, deviation: float) -> None:
     middle = linears(body)[1]
     assert middle.weight.std().item() == pytest.approx(deviation, rel=0.02)
     assert middle.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("shape", [(), (0, 8, 8), (4, -1)])
+def test_impossible_shapes_are_refused_by_name(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="mlp: decoder must have shapes of whole numbers from 1"):
+        MLP(MLPOptions()).decoder((2,), shape)

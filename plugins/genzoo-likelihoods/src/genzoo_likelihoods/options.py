@@ -20,7 +20,7 @@ class GaussianOptions(Options):
     )
     floor: float = Field(0.01, gt=0, le=1e3, description="Least standard deviation where the scale is learned.")
 
-    acts_with: ClassVar[dict[str, dict[str, Any]]] = {"floor": {"learn": "global"}}
+    acts_with: ClassVar[dict[str, dict[str, Any]]] = {"floor": {"learn": "pixel"}}
 
     @model_validator(mode="after")
     def _starts_above_the_floor(self) -> Self:

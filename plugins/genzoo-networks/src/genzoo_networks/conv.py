@@ -13,6 +13,7 @@ from genzoo.interfaces import Network
 from genzoo.parts.activation import activation
 from genzoo.types import Shape
 from genzoo_networks.options import ConvOptions
+from genzoo_networks.shapes import refuse_impossible
 
 Size = tuple[int, int]
 
@@ -79,6 +80,7 @@ class Conv(Network):
 
     def _plan(self, what: str, image: Shape, latent: Shape) -> tuple[Shape, list[Size]]:
         """The image's shape and the side after each convolution, the image's own first."""
+        refuse_impossible("conv", what, image, latent)
         if len(image) != 3 or len(latent) not in {1, 3}:
             raise UsageError(
                 f"conv: {what} must go between an image (C, H, W) and a vector (D,) or map (D, h, w), "

@@ -11,6 +11,7 @@ from genzoo.interfaces import Network
 from genzoo.parts.activation import activation
 from genzoo.types import Shape
 from genzoo_networks.options import MLPOptions
+from genzoo_networks.shapes import refuse_impossible
 
 
 class GatedLinear(nn.Module):
@@ -55,13 +56,14 @@ class MLP(Network):
 
     def encoder(self, input: Shape, output: Shape) -> nn.Module:
         """See `Network.encoder`; any two shapes will do."""
-        return self._body(input, self.options.hidden, output)
+        return self._body("encoder", input, self.options.hidden, output)
 
     def decoder(self, input: Shape, output: Shape) -> nn.Module:
         """See `Network.decoder`; any two shapes will do."""
-        return self._body(input, self.options.hidden[::-1], output)
+        return self._body("decoder", input, self.options.hidden[::-1], output)
 
-    def _body(self, input: Shape, hidden: tuple[int, ...], output: Shape) -> nn.Module:
+    def _body(self, what: str, input: Shape, hidden: tuple[int, ...], output: Shape) -> nn.Module:
+        refuse_impossible("mlp", what, input, output)
         widths = (math.prod(input), *hidden)
         layers: list[nn.Module] = [nn.Flatten()] if len(input) > 1 else []
         for old, new in itertools.pairwise(widths):
