@@ -26,6 +26,9 @@ class Conv(Network):
     a linear layer. A map of features ``(D, h, w)`` is reached by halving until the side is ``(h, w)``; the remaining
     channels are 3×3 convolutions of stride 1, and a 1×1 convolution ends it. Weights start as torch's defaults.
 
+    Batch normalisation makes the images of a training batch depend on each other, and wants more than one value a
+    channel: no batch of one image where the map has shrunk to 1×1. Group normalisation does neither.
+
     Args:
         options: Channels, dense layers, activation and normalisation.
 
