@@ -1,0 +1,110 @@
+"""``genzoo recipe`` and ``genzoo reproduce``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from genzoo.cli import console
+from genzoo.cli.run import named_recipe
+from genzoo.errors import UsageError
+
+
+@click.group("recipe")
+def recipe() -> None:
+    """List, show and write recipes."""
+
+
+@recipe.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_(as_json: bool) -> None:
+    """List the recipes and reproductions that installed plugins ship."""
+    from genzoo.host import host
+
+    found = [*host().resources("recipe"), *host().resources("reproduction")]
+    rows = [[item.kind, item.name, item.distribution, item.resource.summary] for item in found]
+    if as_json:
+        console.print_json([dict(zip(("kind", "name", "distribution", "summary"), row, strict=True)) for row in rows])
+        return
+    click.echo(console.table(["kind", "name", "distribution", "summary"], rows, console.width()))
+
+
+@recipe.command("show")
+@click.argument("name", metavar="FILE|NAME")
+def show(name: str) -> None:
+    """Print a recipe."""
+    click.echo(named_recipe(name).to_toml().rstrip())
+
+
+@recipe.command("init")
+@click.argument("model")
+@click.option("--out", default="recipe.toml", show_default=True, metavar="FILE", help="Where it is written.")
+def init(model: str, out: str) -> None:
+    """Write a recipe of MODEL with every option at its default, to change and run with --recipe."""
+    from genzoo import storage
+    from genzoo.compose.plan import plan
+    from genzoo.host import host
+    from genzoo.recipe import Part, Recipe
+
+    target = Path(out)
+    if target.exists():
+        raise UsageError(f"recipe init: --out must not exist, got {out!r}, which does.", "Choose another.")
+    resolved = plan(Recipe(model=Part(name=model)), host())
+    storage.replace(target, resolved.recipe().to_toml().encode())
+    click.echo(f"{target}: change it, then `genzoo run --recipe {target}`.")
+
+
+@click.command("reproduce")
+@click.argument("name")
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Only the first N seeds of each experiment.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train N epochs only; for a quick look.")
+@click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_context
+def reproduce(
+    context: click.Context, name: str, seeds: int | None, epochs: int | None, out: str | None, as_json: bool
+) -> None:
+    """Run what a published table needs and print expected beside measured; exit 1 if a row falls short.
+
+    Finished runs are used again and interrupted ones resumed. `genzoo recipe list` names the reproductions.
+    """
+    from genzoo.host import host
+    from genzoo.runs.console import ConsoleReporter
+    from genzoo.runs.find import runs_root
+    from genzoo.runs.reproduce import read_reproduction
+    from genzoo.runs.reproduce import reproduce as go
+
+    table = read_reproduction(host().resource("reproduction", name).path)
+    results = go(name, table, host(), out=runs_root(out), reporter=ConsoleReporter(), seeds=seeds, epochs=epochs)
+    if as_json:
+        console.print_json({"name": name, "rows": [result.record() for result in results]})
+    else:
+        click.echo(console.paragraph(table.summary, console.width()))
+        if table.protocol:
+            click.echo(console.paragraph(table.protocol, console.width()))
+        rows = [
+            [
+                result.spec.name,
+                "-" if result.spec.published is None else f"{result.spec.published:.2f}",
+                _number(result.mean) + (f" ± {result.spread:.2f}" if len(result.values) > 1 else ""),
+                _bar(result.spec.at_most, result.spec.at_least),
+                result.verdict + (f" ({result.spec.note})" if result.spec.note else ""),
+            ]
+            for result in results
+        ]
+        click.echo(console.table(["", "published", "measured", "bar", "verdict"], rows, console.width()))
+        if epochs is not None:
+            click.echo(f"Trained {epochs} epochs only: the verdicts say nothing of the published protocol.", err=True)
+    context.exit(1 if any(result.verdict == "falls short" for result in results) else 0)
+
+
+def _bar(at_most: float | None, at_least: float | None) -> str:
+    parts = [f"≤ {at_most:g}"] if at_most is not None else []
+    parts += [f"≥ {at_least:g}"] if at_least is not None else []
+    return ", ".join(parts) or "-"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "never"
