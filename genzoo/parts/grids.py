@@ -38,6 +38,7 @@ def image_grid(
     column_names: Sequence[str] = (),
     row_label: str = "",
     column_label: str = "",
+    column_groups: Sequence[str] = (),
     row_breaks: Collection[int] = (),
     column_breaks: Collection[int] = (),
     outlined: Collection[tuple[int, int]] = (),
@@ -51,6 +52,7 @@ def image_grid(
         subtitle: One line below the title, on what to see.
         row_names, column_names: Written beside each row and above each column.
         row_label, column_label: What the rows' and the columns' names are.
+        column_groups: What each block of columns between breaks is, instead of ``column_label``.
         row_breaks, column_breaks: Indices of rows and columns that wider space comes before.
         outlined: (row, column) of cells to draw a frame around.
 
@@ -67,6 +69,10 @@ def image_grid(
     for what, names, count in (("row_names", row_names, rows), ("column_names", column_names, columns)):
         if names and len(names) != count:
             raise UsageError(f"image_grid: {what} must be one a line of the grid, {count}, got {len(names)}.")
+    bounds = [0, *sorted(index for index in column_breaks if 0 < index < columns), columns]
+    if column_groups and len(column_groups) != len(bounds) - 1:
+        blocks = len(bounds) - 1
+        raise UsageError(f"image_grid: column_groups must be one a block, {blocks}, got {len(column_groups)}.")
     picture, lefts, tops = _montage(images, columns, row_breaks, column_breaks)
     height, width = images.shape[2:]
     with house_style():
@@ -83,7 +89,7 @@ def image_grid(
         column_extent = max((_extent(figure, t, 8)[0 if slanted else 1] for t in column_texts), default=0.0)
         top = _EDGE + (0.24 if title else 0) + (0.2 if subtitle else 0) + (0.1 if title or subtitle else 0)
         heading = top
-        top += (0.2 if column_label else 0) + (column_extent + _PAD if column_texts else 0)
+        top += (0.2 if column_label or column_groups else 0) + (column_extent + _PAD if column_texts else 0)
         total = top + shown_height + _EDGE
         figure.set_size_inches(WIDTH, total)
 
@@ -114,11 +120,14 @@ def image_grid(
         if row_label:
             x = left - _PAD - row_extent - (0.12 if row_texts else 0)
             write(x, top + shown_height / 2, row_label, ha="center", va="center", size=9, rotation=90)
-        if column_label:
-            y = heading + 0.05
-            write(left + shown_width / 2, y, column_label, ha="center", va="center", size=9)
+        for text, first, end in zip(
+            column_groups or [column_label], bounds, bounds[1:] if column_groups else [columns], strict=False
+        ):
+            middle = left + (lefts[first] + lefts[end - 1] + width) / 2 * scale
+            write(middle, heading + 0.05, printable(text), ha="center", va="center", size=9)
         if title:
-            write(_EDGE, _EDGE + 0.02, printable(title, 90), ha="left", va="top", size=11, color=INK, weight="bold")
+            where = {"x": _EDGE / WIDTH, "y": 1 - (_EDGE + 0.02) / total, "ha": "left", "va": "top"}
+            figure.suptitle(printable(title, 90), **where, size=11, color=INK, weight="bold")
         if subtitle:
             y = _EDGE + (0.26 if title else 0.02)
             write(_EDGE, y, printable(subtitle, 120), ha="left", va="top", size=8.5, color=MUTED)

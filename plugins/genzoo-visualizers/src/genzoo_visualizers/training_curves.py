@@ -1,0 +1,133 @@
+"""The `training-curves` visualizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from genzoo.errors import UsageError
+from genzoo.interfaces import RunView, Visualizer
+from genzoo.parts.figures import MUTED, PALETTE, drawing, new_figure, printable
+from genzoo_visualizers.options import TrainingCurvesOptions
+
+_PANELS = (
+    ("distortion", "Distortion D", "nats per image"),
+    ("rate", "Rate R", "nats per image"),
+    ("ratio", "Ratio D / R", ""),
+)
+_SPLITS = (("test", PALETTE[0], "-"), ("train", PALETTE[1], "--"))
+_WARM_UP = "#f2ecd9"
+
+
+class TrainingCurves(Visualizer):
+    """Distortion, rate and their ratio by epoch, for train and test.
+
+    Epochs in which β is below its greatest value are shaded, and β is drawn over the rate.
+
+    Args:
+        options: The scale of the vertical axes.
+
+    References:
+        Figure 1 and section 4.4 of the report.
+    """
+
+    needs_history = True
+    options: TrainingCurvesOptions
+
+    def draw(self, run: RunView) -> Mapping[str, Figure]:
+        """See `Visualizer.draw`."""
+        if not run.history:
+            raise UsageError(
+                "training-curves: the run must have a finished epoch, got none.", "Train for an epoch first."
+            )
+        with drawing(run.seed, "training-curves"):
+            return {"": self._figure(run.title, run.history)}
+
+    def _figure(self, title: str, history: Sequence[Mapping[str, Any]]) -> Figure:
+        epochs = [int(row["epoch"]) for row in history]
+        beta = [_number((row.get("quantities") or {}).get("beta")) for row in history]
+        scheduled = len({value for value in beta if math.isfinite(value)}) > 1
+        figure = new_figure(3.1)
+        panels: list[Axes] = [figure.add_subplot(1, 3, column) for column in (1, 2, 3)]
+        for axes, (key, name, unit) in zip(panels, _PANELS, strict=True):
+            if scheduled:
+                for begin, end in _below_greatest(epochs, beta):
+                    axes.axvspan(begin, end, color=_WARM_UP, zorder=0, linewidth=0)
+            for split, colour, line in _SPLITS:
+                values = [_number((row.get(split) or {}).get(key)) for row in history]
+                if any(map(math.isfinite, values)):
+                    axes.plot(
+                        epochs,
+                        values,
+                        line,
+                        color=colour,
+                        label=split,
+                        marker="o" if len(epochs) < 3 else None,
+                        zorder=3,
+                    )
+            axes.set_title(f"{name}\n{_latest(history, key)}", size=9.5)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(unit)
+            axes.set_yscale(self.options.scale)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+            if len(epochs) > 1:
+                axes.set_xlim(epochs[0] - 0.02 * (epochs[-1] - epochs[0]), epochs[-1] + 0.02 * (epochs[-1] - epochs[0]))
+            else:
+                axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
+        handles, labels = panels[0].get_legend_handles_labels()
+        if scheduled:
+            twin = panels[1].twinx()
+            twin.plot(epochs, beta, color=MUTED, linestyle=":", label="β", zorder=2)
+            twin.set_ylim(0, 1.08 * max(value for value in beta if math.isfinite(value)))
+            twin.set_ylabel("β", color=MUTED, rotation=0, labelpad=6)
+            twin.spines["right"].set_visible(True)
+            twin.grid(visible=False)
+            handles += twin.get_lines()
+            labels += ["β"]
+            shades = [patch for patch in panels[0].patches if patch.get_visible()]
+            handles += shades[:1]
+            labels += [_what_is_shaded(epochs, beta)] if shades else []
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
+        figure.suptitle(printable(f"{title}: training", 90), x=0.01, ha="left", size=11, weight="bold")
+        return figure
+
+
+def _number(value: Any) -> float:
+    """A float for matplotlib; NaN, which it leaves out, for what is missing or infinite."""
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def _latest(history: Sequence[Mapping[str, Any]], key: str) -> str:
+    row = history[-1]
+    values = {split: _number((row.get(split) or {}).get(key)) for split, _, _ in _SPLITS}
+    return " · ".join(f"{split} {value:.2f}" for split, value in values.items() if math.isfinite(value))
+
+
+def _below_greatest(epochs: Sequence[int], beta: Sequence[float]) -> list[tuple[float, float]]:
+    """Spans of epochs in which β is below its greatest value, each up to the first epoch that reaches it."""
+    greatest = max(value for value in beta if math.isfinite(value))
+    spans: list[tuple[float, float]] = []
+    begin: float | None = None
+    for epoch, value in zip(epochs, beta, strict=True):
+        below = value < greatest * (1 - 1e-6)
+        if below and begin is None:
+            begin = float(epoch)
+        if not below and begin is not None:
+            spans.append((begin, float(epoch)))
+            begin = None
+    if begin is not None and begin < epochs[-1]:
+        spans.append((begin, float(epochs[-1])))
+    return spans
+
+
+def _what_is_shaded(epochs: Sequence[int], beta: Sequence[float]) -> str:
+    spans = _below_greatest(epochs, beta)
+    rising = all(later >= earlier for earlier, later in pairwise(beta))
+    return "warm-up" if rising and len(spans) == 1 and spans[0][0] == epochs[0] else "β below its greatest value"
