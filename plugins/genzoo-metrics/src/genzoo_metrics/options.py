@@ -1,0 +1,39 @@
+"""Options of the metrics. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from genzoo.options import Options
+
+
+class ElboOptions(Options):
+    """Options of `Elbo`."""
+
+    tiny: ClassVar[dict[str, Any]] = {"samples": 3}
+
+    samples: int = Field(50, ge=2, le=100_000, description="Posterior samples an image of the second estimate.")
+
+
+class ActiveUnitsOptions(Options):
+    """Options of `ActiveUnits`."""
+
+    threshold: float = Field(0.01, ge=0, description="Variance of the posterior mean above which a unit is active.")
+
+
+class ClassAccuracyOptions(Options):
+    """Options of `ClassAccuracy`."""
+
+    tiny: ClassVar[dict[str, Any]] = {"per_class": 8, "judge_images": 2048, "judge_accuracy": 0.0}
+    without_effect: ClassVar[dict[str, str]] = {
+        "judge_accuracy": "it decides whether there is a result, not what it is",
+    }
+
+    per_class: int = Field(1000, ge=2, le=100_000, description="Samples a class.")
+    judge_accuracy: float = Field(
+        0.99, ge=0, le=1, description="Accuracy on the real test images below which the judge, and the result, is void."
+    )
+    judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
+    judge_seed: int = Field(0, ge=0, description="Seed of the judge's weights and training.")

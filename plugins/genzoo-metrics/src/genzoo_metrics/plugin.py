@@ -1,0 +1,34 @@
+"""What this distribution declares. Imports no torch."""
+
+from __future__ import annotations
+
+from genzoo.declare import Component, hookimpl
+
+
+@hookimpl
+def genzoo_metrics() -> list[Component]:
+    return [
+        Component(
+            "metric",
+            "elbo",
+            "genzoo_metrics.elbo:Elbo",
+            "genzoo_metrics.options:ElboOptions",
+            summary="Distortion, rate and elbo of the test set with standard errors, by one posterior sample and by many",
+            paper="Kingma and Welling 2014, Auto-encoding variational Bayes",
+        ),
+        Component(
+            "metric",
+            "active-units",
+            "genzoo_metrics.active_units:ActiveUnits",
+            "genzoo_metrics.options:ActiveUnitsOptions",
+            summary="How many latent units vary with the image",
+            paper="Burda, Grosse and Salakhutdinov 2016, Importance weighted autoencoders",
+        ),
+        Component(
+            "metric",
+            "class-accuracy",
+            "genzoo_metrics.class_accuracy:ClassAccuracy",
+            "genzoo_metrics.options:ClassAccuracyOptions",
+            summary="How often a judge finds conditional samples to be of their class, a class, with their diversity",
+        ),
+    ]
