@@ -83,7 +83,8 @@ class Host:
             UsageError: If the kind is unknown, or two distributions provide the name.
         """
         if kind not in set(Kind):
-            raise UsageError(f"get: kind must be one of {', '.join(Kind)}, got {str(kind)!r}.")
+            rule = f"get: kind must be one of {', '.join(Kind)}, got {str(kind)!r}."
+            raise UsageError(rule, "Write NAME, KIND/NAME or DIST:NAME.")
         name = name.removeprefix(f"{kind}/")
         return self._one(self.components(Kind(kind)), str(kind), name)
 
@@ -114,6 +115,13 @@ class Host:
             choices = " or ".join(f"{item}/{name}" for item in kinds)
             raise UsageError(f"{name!r} is the name of a {' and of a '.join(kinds)}.", f"Say {choices}.")
         return self._one(found or self._components, kinds[0] if kinds else "", name)
+
+    def why_none(self, noun: str = "plugin") -> str:
+        """What to say where there is no component of a kind: nothing installed, or nothing allowed."""
+        disallowed = sum(plugin.status == "disallowed" for plugin in self.plugins)
+        if disallowed:
+            return f"No {noun} is loaded: {ALLOW_VARIABLE} keeps out {disallowed} of {len(self.plugins)} plugins."
+        return f"No {noun} is installed. Install the official ones: pip install 'genzoo[zoo]'"
 
     def call_lifecycle(self, name: str, **arguments: Any) -> list[Problem]:
         """Calls a lifecycle hook of every plugin that has it; one that raises stops neither the run nor the others.
@@ -175,10 +183,8 @@ class Host:
             return PluginError(f"{noun} {name!r} is not installed.", f"Install it: {entry.install}")
         suspects = [item.distribution for item in self.plugins if item.status == "broken"]
         maybe = f" Or it belongs to {', '.join(suspects)}, which is broken: see `genzoo doctor`." if suspects else ""
-        if not choices:
-            there = f"No {noun} is installed: pip install 'genzoo[zoo]'"
-        else:
-            there = f"There are: {', '.join(choices)}." if kind else "See `genzoo list`."
+        there = f"There are: {', '.join(choices)}." if kind else "See `genzoo list`."
+        there = there if choices else self.why_none(noun)
         guess = nearest(name, [*choices, *catalogue.names(kind or None)]).strip()
         return PluginError(f"There is no {noun} {name!r}. {guess}".strip(), f"{there}{maybe}")
 

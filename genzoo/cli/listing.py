@@ -49,9 +49,7 @@ def list_command(kind: str | None, everything: bool, as_json: bool) -> None:
     if rows:
         click.echo(console.table(["KIND", "NAME", "FROM", "SUMMARY"], rows, columns))
     else:
-        click.echo(
-            f"No {chosen or 'plugin'} is installed. Install the official ones: pip install 'genzoo[zoo]'", err=True
-        )
+        click.echo(found.why_none(chosen or "plugin"), err=True)
     if absent:
         click.echo("\nNot installed:")
         rows = [[row["kind"], row["name"], row["install"], row["summary"]] for row in absent]

@@ -103,6 +103,10 @@ def test_the_allow_list_comes_from_the_environment(
     monkeypatch.setenv("GENZOO_LOAD_PLUGINS", "")
     assert Host().components() == []
     assert {item.status for item in Host().plugins} == {"disallowed"}
+    with pytest.raises(PluginError, match="No model is loaded: GENZOO_LOAD_PLUGINS keeps out"):
+        Host().get("model", "nothing-like-it")
+    with pytest.raises(PluginError, match=r"pip install 'genzoo\[zoo\]'"):
+        Host([]).get("model", "nothing-like-it")
 
 
 def test_one_warning_tells_of_the_broken_ones(faulty, path_of_faulty: None, caplog: pytest.LogCaptureFixture) -> None:
