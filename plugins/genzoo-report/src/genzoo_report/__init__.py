@@ -1,0 +1,1 @@
+"""The course report: its recipes, its tables, and its claims as metrics."""

@@ -1,0 +1,73 @@
+"""Metric `class-kept`: is the class that was asked for the class that is seen?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from genzoo.interfaces import Metric, RunView
+from genzoo.parts.judge import Judge, JudgeSettings, judge_of
+from genzoo.parts.latents import along, axis, decode_images, draw_prior, encode, prior_scale
+from genzoo.types import Capability
+from genzoo_report.options import ClassKeptOptions
+
+
+class ClassKept(Metric):
+    """Agreement of a judge with the requested class, for the three figures in which the class should stay put.
+
+    ``class_swap``: codes drawn from the prior, each decoded as every class. ``style_transfer``: codes of real test
+    images, each decoded as every class. ``class_traversal``: each class along each latent dimension within ``span``.
+    The metric's own number is the least of the three. The judge is a classifier trained on real images alone; its own
+    accuracy on the real test images is ``judge_accuracy``.
+
+    Args:
+        options: How many codes, and the traversal's reach.
+    """
+
+    requires = frozenset({Capability.CONDITIONAL, Capability.REAL_LATENT})
+    needs_labels = True
+    direction = "higher"
+    bounds = (0.0, 1.0)
+    unit = ""
+
+    options: ClassKeptOptions
+
+    @property
+    def protocol(self) -> str:
+        """See `Metric.protocol`."""
+        return (
+            f"a judge trained on real images; {self.options.codes} codes, each decoded (mean) as every class; traversals "
+            f"of ±{self.options.span:g} prior standard deviations in {self.options.steps} steps"
+        )
+
+    def evaluate(self, run: RunView) -> Mapping[str, float]:
+        """See `Metric.evaluate`."""
+        settings = JudgeSettings(images=self.options.judge_images, least_accuracy=self.options.least_accuracy)
+        judge, accuracy = judge_of(run.dataset, settings, device=run.device)
+        model, n = run.model, self.options.codes
+        classes = run.image.classes or 0
+        labels = torch.arange(classes, device=run.device)
+        codes = draw_prior(model, n * classes, labels.repeat(n))[:: classes or 1]
+        real = encode(model, run.shuffled(n)).top
+        numbers = {
+            "class_swap": _agreement(run, judge, codes, labels),
+            "style_transfer": _agreement(run, judge, real, labels),
+            "class_traversal": self._traversal(run, judge, labels),
+        }
+        return {"": min(numbers.values()), **numbers, "judge_accuracy": accuracy}
+
+    def _traversal(self, run: RunView, judge: Judge, labels: Tensor) -> float:
+        scale = prior_scale(run.model)
+        offsets = axis(self.options.span, self.options.steps).to(run.device)
+        paths = [along(scale.mean, scale, j, offsets) for j in range(run.model.levels[0].size)]
+        return _agreement(run, judge, torch.cat(paths), labels)
+
+
+def _agreement(run: RunView, judge: Judge, codes: Tensor, labels: Tensor) -> float:
+    """The part of all codes × classes in which the judge sees the class."""
+    every_code = codes.repeat_interleave(len(labels), 0)
+    wanted = labels.repeat(len(codes))
+    images = decode_images(run.model, [every_code], wanted).to(run.device)
+    return float((judge.classify(images) == wanted).double().mean())

@@ -1,0 +1,77 @@
+"""The report's recipes compose, its tables name them, and its metrics give known answers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from genzoo.compose.plan import plan
+from genzoo.host import host
+from genzoo.recipe import read_recipe
+from genzoo.runs.reproduce import read_reproduction
+from genzoo_report.code_style import correlation, slant, thickness
+from genzoo_report.sharpness import laplacian_variance
+
+MINE = [item for item in host().resources() if item.distribution == "genzoo-report"]
+RECIPES = [item.name for item in MINE if item.kind == "recipe"]
+TABLES = [item.name for item in MINE if item.kind == "reproduction"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_resolves(name: str) -> None:
+    resolved = plan(read_recipe(host().resource("recipe", name).path), host())
+    assert resolved.train.epochs <= 30
+    assert resolved.model.options.model_dump()["latent_dim"] == 2
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_names_recipes_that_exist(name: str) -> None:
+    table = read_reproduction(host().resource("reproduction", name).path)
+    assert {experiment.recipe for experiment in table.experiments} <= set(RECIPES)
+    assert {row.experiment for row in table.rows} == {experiment.name for experiment in table.experiments}
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae"])
+def test_the_reports_recipe_is_the_default_configuration(model: str) -> None:
+    from genzoo.recipe import Part, Recipe
+
+    shipped = plan(read_recipe(host().resource("recipe", f"report-{model}").path), host())
+    assert shipped.recipe().model_copy(update={"summary": ""}) == plan(Recipe(model=Part(name=model)), host()).recipe()
+
+
+def test_slant_is_the_shear_of_a_line() -> None:
+    upright = torch.zeros(1, 21, 21, dtype=torch.float64)
+    upright[:, :, 10] = 1
+    sheared = torch.zeros_like(upright)
+    for row in range(21):
+        sheared[0, row, 10 + round(0.4 * (10 - row))] = 1
+    assert slant(upright).item() == pytest.approx(0, abs=1e-12)
+    assert slant(sheared).item() == pytest.approx(0.4, abs=0.02)
+    assert slant(sheared.flip(2)).item() == pytest.approx(-0.4, abs=0.02)
+    assert torch.isnan(slant(torch.zeros(1, 5, 5)))
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_thickness_is_the_width_of_a_stroke(width: int) -> None:
+    stroke = torch.zeros(1, 50, 30)
+    stroke[:, :, 10 : 10 + width] = 0.9
+    assert thickness(stroke).item() == pytest.approx(width)
+    assert torch.isnan(thickness(torch.zeros(1, 5, 5)))
+
+
+def test_correlation_is_pearsons() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 50, generator=generator, dtype=torch.float64)
+    assert correlation(a, b) == pytest.approx(torch.corrcoef(torch.stack([a, b]))[0, 1].item())
+    assert correlation(a, 3 - 2 * a) == pytest.approx(-1)
+    assert correlation(a, torch.ones(50, dtype=torch.float64)) == 0
+
+
+def test_laplacian_variance_falls_under_blur_and_matches_by_hand() -> None:
+    spot = torch.zeros(1, 1, 5, 5)
+    spot[0, 0, 2, 2] = 1
+    # The response is −4 once, 1 four times and 0 twenty times: mean 0, variance (16 + 4) / 25.
+    assert laplacian_variance(spot).item() == pytest.approx(20 / 25)
+    noise = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    blurred = torch.nn.functional.avg_pool2d(noise, 3, 1, 1)
+    assert (laplacian_variance(blurred) < laplacian_variance(noise)).all()
