@@ -52,7 +52,14 @@ def resolve_short_name(
         return None
     target = node["reftarget"]
     objects = env.domains["py"].objects  # pyright: ignore[reportAttributeAccessIssue]
-    found = [(name, entry) for name, entry in objects.items() if name.endswith(f".{target}") and not entry.aliased]
+    package, _, last = target.rpartition(".")
+    found = [
+        (name, entry)
+        for name, entry in objects.items()
+        # `genzoo.interfaces.Model` is a name that its package offers; the object lies in a module below.
+        if (name.endswith(f".{target}") or (name.startswith(f"{package}.") and name.endswith(f".{last}")))
+        and not entry.aliased
+    ]
     if len(found) != 1:
         return None
     name, entry = found[0]
@@ -60,7 +67,9 @@ def resolve_short_name(
 
 
 def skip_foreign(app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object) -> bool | None:
-    """Leave out what other libraries put on our classes, as matplotlib does with ``Figure.set``."""
+    """Leave out what other libraries put on our classes: matplotlib's ``Figure.set``, pydantic's ``model_config``."""
+    if name == "model_config":
+        return True
     module = getattr(obj, "__module__", None)
     return True if isinstance(module, str) and module.startswith("matplotlib") else None
 

@@ -96,17 +96,16 @@ def test_a_printed_command_is_accepted(line: str, capsys: pytest.CaptureFixture[
         code = execute(words)
         assert code == 0, capsys.readouterr().err
     else:
-        parse(words)
-        check_names(words)
+        check_names(words, parse(words))
 
 
-def check_names(words: list[str]) -> None:
+def check_names(words: list[str], parameters: dict[str, Any]) -> None:
     """The plugins and resources that a command names are there."""
     kinds = {"viz": "visualizer", "eval": "metric"}
     if words[0] == "check":
         assert host().find(words[1])
     if words[0] in kinds:
-        for name in (word for word in words[2:] if not word.startswith("-")):
+        for name in parameters["names"]:
             host().get(kinds[words[0]], name)
     for word in words:
         if word.startswith("zoo:"):
