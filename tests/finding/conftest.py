@@ -87,7 +87,7 @@ class Site:
             env=self.environment(**extra),
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

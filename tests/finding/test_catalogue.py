@@ -115,3 +115,26 @@ def test_the_shipped_catalogue_lists_every_official_plugin_and_its_folder_exists
     assert keys == sorted(set(keys))
     official = {item.distribution for item in listed if item.tier == "official"}
     assert official <= {folder.name for folder in (root / "plugins").iterdir()}
+
+
+@pytest.mark.slow
+def test_verifying_writes_what_the_contract_kit_said_of_the_good_and_of_the_bad(faulty, tmp_path: Path) -> None:
+    site = type(faulty)(tmp_path, ["genzoo-schedulers"])
+    site.install(
+        "bad-zoo",
+        '@hookimpl\ndef genzoo_schedulers():\n    return [Component("scheduler", "bad", "bad_zoo.code:Bad")]\n',
+        code="from genzoo.interfaces import Scheduler\n\nclass Bad(Scheduler):\n"
+        "    def factor(self, progress):\n        return float('nan')\n",
+    )
+    file = tmp_path / "registry.toml"
+    entries = (entry("constant", "genzoo-schedulers", kind="scheduler"), entry("bad", "bad-zoo", kind="scheduler"))
+    registry.write_catalogue(file, Catalogue(plugin=entries))
+    done = site.genzoo("registry", "verify", "scheduler/constant", "scheduler/bad", "--file", str(file))
+    assert done.returncode == 1, done.stderr
+    good, bad = (item.verified for item in catalogue.read(file).plugin)
+    assert good is not None
+    assert bad is not None
+    assert good.result.startswith("passed ")
+    assert bad.result.startswith("failed: ")
+    assert bad.version == "1.0"
+    assert done.stdout.splitlines() == [f"scheduler/constant: {good.result}", f"scheduler/bad: {bad.result}"]
