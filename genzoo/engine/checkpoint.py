@@ -147,6 +147,11 @@ def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log
     return None
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint that `verify` accepts."""
+    return json.loads((path / "state.json").read_text(encoding="utf-8"))
+
+
 def load_checkpoint(
     path: Path,
     model: nn.Module,
@@ -162,7 +167,7 @@ def load_checkpoint(
     _load_module(path / "model.safetensors", model)
     if loss is not None and (path / "loss.safetensors").exists():
         _load_module(path / "loss.safetensors", loss)
-    state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    state = read_state(path)
     if optimizer is not None:
         _restore_optimizer(path / "optimizer.safetensors", optimizer, _names(model, loss), state["optimizer"])
     return state

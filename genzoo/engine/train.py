@@ -13,6 +13,7 @@ from genzoo.compose.build import LR, Experiment
 from genzoo.engine.data import Loader
 from genzoo.engine.evaluate import Totals, evaluate
 from genzoo.engine.optimizer import GuardedStep, make_optimizer
+from genzoo.engine.prior_stage import PriorStage
 from genzoo.engine.settings import Settings, choose
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.errors import DivergedError, Interrupted, UsageError
@@ -33,7 +34,8 @@ class State:
         epochs_done: Epochs trained, evaluated and reported.
         step_in_epoch: Steps taken in the epoch after those.
         totals: Sums of the epoch so far.
-        best: Best held-out elbo so far and its epoch.
+        best_elbo, best_epoch: Best held-out elbo so far and its epoch.
+        prior: State of the second stage, None before it.
     """
 
     step: int = 0
@@ -42,6 +44,7 @@ class State:
     totals: dict[str, Any] = field(default_factory=dict[str, Any])
     best_elbo: float | None = None
     best_epoch: int = 0
+    prior: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ class Observer(Protocol):
 
     def epoch(self, row: dict[str, Any]) -> None:
         """An epoch was trained and evaluated; the row is one line of metrics.jsonl."""
+
+    def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
+        """An epoch of the second stage, which fits the prior, was trained and evaluated."""
+
+    def fitted(self, row: dict[str, Any]) -> None:
+        """The prior is fitted; the row is the test split evaluated anew."""
 
     def save(self, trainer: Trainer, *, best: bool) -> None:
         """Time for a checkpoint; ``best`` if the held-out elbo is the best so far."""
@@ -96,11 +105,28 @@ class Trainer:
         }
         if not len(self.loaders["train"]):
             raise UsageError("run: the training split must have at least one image, got an empty one.")
-        self.optimizer = make_optimizer(self.options, [*self.model.parameters(), *self.loss.parameters()])
-        self._step = GuardedStep(self.optimizer, self.options.clip_grad)
+        self._optimizer = make_optimizer(self.options, [*self.model.parameters(), *self.loss.parameters()])
+        self._step = GuardedStep(self._optimizer, self.options.clip_grad)
+        self._stage: PriorStage | None = None
         self._forward = torch.compile(self.model) if self.settings.compile else self.model
         self._totals = Totals()
         self._ticked = 0.0
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """That of the stage that training is in."""
+        return self._optimizer if self._stage is None else self._stage.optimizer
+
+    @property
+    def total_steps_taken(self) -> int:
+        """Optimizer steps of all stages; it names checkpoints."""
+        return self.state.step + (self._stage.state.step if self._stage else 0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch of every stage is done."""
+        trained = self.state.epochs_done >= self.epochs or self._out_of_patience()
+        return trained and (self.model.prior.fitted == "joint" or (self._stage is not None and self._stage.done))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -125,14 +151,18 @@ class Trainer:
             self.model.prior.initialise(loader.batch(index, training=False).image)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from the state of a checkpoint whose weights and optimizer are loaded."""
+        """Take the place of a checkpoint's state; its weights and its stage's optimizer are loaded after this."""
         self.state = State(**{name: state[name] for name in State.__dataclass_fields__})
+        if self.state.prior is not None:
+            self._stage = PriorStage(self)
+            self._stage.restore(self.state.prior)
         if self.state.totals:
             self._totals.restore(self.state.totals, self.settings.device)
 
     def snapshot(self) -> dict[str, Any]:
         """The state as JSON, for a checkpoint."""
         self.state.totals = self._totals.state() if self.state.step_in_epoch else {}
+        self.state.prior = None if self._stage is None else self._stage.snapshot()
         return dict(vars(self.state))
 
     def fit(self, signals: Signals) -> None:
@@ -147,12 +177,26 @@ class Trainer:
                 while self.state.epochs_done < self.epochs and not self._out_of_patience():
                     self._train_epoch(signals)
                     self._finish_epoch(signals)
+                if self.model.prior.fitted == "after":
+                    self._fit_prior(signals)
             except StopRequested as stop:
                 self._check_finite()
                 self.observer.save(self, best=False)
                 raise Interrupted(
                     stop.signum, f"run: stopped by signal {stop.signum} at step {self.state.step}."
                 ) from None
+
+    def _fit_prior(self, signals: Signals) -> None:
+        if self._stage is None:
+            self._stage = PriorStage(self)
+        if self._stage.done:
+            return
+        self._stage.fit(signals)
+        last = Progress(self.epochs, max(self.state.step - 1, 0), self.steps_per_epoch, self.epochs)
+        values = self.experiment.schedule.at(last)
+        row: dict[str, Any] = {"kind": "fitted", "epoch": self.state.epochs_done, "step": self.state.step}
+        row |= {"quantities": values, "test": self._evaluate("test", values, signals)}
+        self.observer.fitted(row)
 
     def _train_epoch(self, signals: Signals) -> None:
         state, options, loader = self.state, self.options, self.loaders["train"]
@@ -196,15 +240,7 @@ class Trainer:
         }
         for name in ("holdout", "test"):
             if name in self.loaders and len(self.loaders[name]):
-                row[name] = evaluate(
-                    self.model,
-                    self.loss,
-                    self.loaders[name],
-                    Context(values, len(self.loaders["train"])),
-                    seed=self.options.seed,
-                    batch_size=self.options.eval_batch_size,
-                    poll=signals.poll,
-                )
+                row[name] = self._evaluate(name, values, signals)
         row["seconds"] = round(seconds, 3)
         row["images_per_second"] = round(self._trained / seconds, 1) if self._trained else None
         best = self._is_best(row)
@@ -214,6 +250,17 @@ class Trainer:
         self._totals = Totals()
         if best or state.epochs_done % self.options.checkpoint_every == 0 or state.epochs_done == self.epochs:
             self.observer.save(self, best=best)
+
+    def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals) -> dict[str, Any]:
+        return evaluate(
+            self.model,
+            self.loss,
+            self.loaders[split],
+            Context(values, len(self.loaders["train"])),
+            seed=self.options.seed,
+            batch_size=self.options.eval_batch_size,
+            poll=signals.poll,
+        )
 
     def _is_best(self, row: Mapping[str, Any]) -> bool:
         elbo = row["holdout"]["elbo"] if "holdout" in row else None

@@ -66,6 +66,12 @@ class ConsoleReporter(Reporter):
             + (f", {speed:,.0f} images/s" if speed else "")
         )
 
+    def prior_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        self._line(
+            f"prior {row['prior_epoch']}/{epochs}  -log p(z) train {row['train']['nll']:.2f}  |  "
+            f"test {row['test']['nll']:.2f}  {row['seconds']:.1f} s"
+        )
+
     def figures(self, results: Mapping[str, Any], folder: Path) -> None:
         failed = {key: result["error"] for key, result in results.items() if "error" in result}
         for key, error in failed.items():

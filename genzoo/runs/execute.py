@@ -18,7 +18,7 @@ import torch
 from genzoo import __version__, storage
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
-from genzoo.engine.checkpoint import BEST, find, load_checkpoint, prune, save_checkpoint
+from genzoo.engine.checkpoint import BEST, find, load_checkpoint, prune, read_state, save_checkpoint
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.engine.train import Tick, Trainer
 from genzoo.errors import GenzooError, Interrupted, UsageError
@@ -128,12 +128,13 @@ def resume(
             job.trainer.initialise()
             folder.rewind(0)
         else:
-            state = load_checkpoint(checkpoint, experiment.model, job.trainer.optimizer, experiment.loss)
-            job.trainer.restore(state)
-            if job.trainer.state.epochs_done >= job.trainer.epochs and record.get("status") == "finished":
+            job.trainer.restore(read_state(checkpoint))
+            load_checkpoint(checkpoint, experiment.model, job.trainer.optimizer, experiment.loss)
+            if job.trainer.finished and record.get("status") == "finished":
                 reporter.note(f"{folder.path} is finished; nothing to resume. Give more --epochs to train on.")
                 return Outcome(folder, job.last_row(), record.get("verdict", ""))
-            folder.rewind(job.trainer.state.epochs_done)
+            prior = job.trainer.state.prior
+            folder.rewind(job.trainer.state.epochs_done, prior["epochs_done"] if prior else 0)
         told += job.warn_of_machine(record.get("settings", {}))
         storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
         resumed = [
@@ -177,10 +178,18 @@ class _Job:
         if row["epoch"] < self.trainer.epochs and (row["epoch"] == 1 or (every and row["epoch"] % every == 0)):
             self._draw(row["epoch"])
 
+    def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
+        self.folder.add_row(row)
+        self.reporter.prior_epoch(row, epochs)
+        self._lifecycle("genzoo_epoch_end", folder=self.folder.path, row=row)
+
+    def fitted(self, row: dict[str, Any]) -> None:
+        self.folder.add_row(row)
+
     def save(self, trainer: Trainer, *, best: bool) -> None:
         path = save_checkpoint(
             self.folder.checkpoints,
-            trainer.state.step,
+            trainer.total_steps_taken,
             trainer.model,
             trainer.optimizer,
             trainer.loss,
@@ -218,7 +227,11 @@ class _Job:
                 raise shown from error
 
     def last_row(self) -> Mapping[str, Any] | None:
+        """The last epoch's row, with the test numbers of the fitted prior where one was fitted after it."""
         rows = self.folder.rows("epoch")
+        fitted = self.folder.rows("fitted")
+        if rows and fitted:
+            return {**rows[-1], "test": fitted[-1]["test"]}
         return rows[-1] if rows else None
 
     def warn_of_machine(self, before: Mapping[str, Any]) -> list[str]:

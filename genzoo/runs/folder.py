@@ -107,9 +107,16 @@ class RunFolder:
     def add_row(self, row: dict[str, Any]) -> None:
         storage.append_line(self.metrics_file, json.dumps(row, ensure_ascii=False, allow_nan=True))
 
-    def rewind(self, epochs: int) -> None:
-        """Drop rows after ``epochs`` and a torn last line, before a run goes on from a checkpoint of that epoch."""
-        kept = [row for row in self.rows() if row.get("epoch", 0) <= epochs]
+    def rewind(self, epochs: int, prior_epochs: int = 0) -> None:
+        """Drop rows after ``epochs`` (and ``prior_epochs`` of the second stage) and a torn last line, before a run
+        goes on from a checkpoint of that epoch."""
+
+        def keeps(row: dict[str, Any]) -> bool:
+            if row.get("kind") == "prior":
+                return row["prior_epoch"] <= prior_epochs
+            return row.get("kind") != "fitted" and row.get("epoch", 0) <= epochs
+
+        kept = [row for row in self.rows() if keeps(row)]
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
         storage.replace(self.metrics_file, text.encode())
 

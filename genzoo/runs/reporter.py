@@ -23,6 +23,9 @@ class Reporter:
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         """An epoch was evaluated."""
 
+    def prior_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        """An epoch of the second stage, which fits the prior to the latents."""
+
     def figures(self, results: Mapping[str, Any], folder: Path) -> None:
         """Figures were drawn."""
 

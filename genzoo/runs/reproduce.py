@@ -234,6 +234,9 @@ class _Relay(Reporter):
     def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
         self.reporter.epoch(row, epochs)
 
+    def prior_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+        self.reporter.prior_epoch(row, epochs)
+
     def figures(self, results: Mapping[str, Any], folder: Path) -> None:
         self.reporter.figures(results, folder)
 
