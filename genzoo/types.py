@@ -192,7 +192,7 @@ class Context:
         dataset_size: Number of training images, for minibatch-weighted estimators.
     """
 
-    values: Mapping[str, float | Tensor] = field(default_factory=dict[str, "float | Tensor"])
+    values: Mapping[str, float | Tensor] = field(default_factory=dict)
     dataset_size: int = 1
 
 
@@ -229,8 +229,8 @@ class Encoding:
     """
 
     latents: tuple[Latent, ...]
-    auxiliary: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
-    state: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,8 @@ class ModelOutput:
 
     latents: tuple[Latent, ...]
     likelihood: Distribution
-    auxiliary: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
-    state: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -159,3 +160,19 @@ def test_every_parameter_gets_a_gradient(batch: Batch) -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.slow
+def test_it_traces_into_one_graph(batch: Batch) -> None:
+    model = make()
+
+    def elbo(image: Tensor, label: Tensor) -> Tensor:
+        return estimators.elbo(model(Batch(image, label)), image)
+
+    torch.manual_seed(2)
+    expected = elbo(batch.image, batch.label)
+    torch.manual_seed(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.compile(elbo, backend="aot_eager", fullgraph=True)(batch.image, batch.label)
+    torch.testing.assert_close(traced, expected)

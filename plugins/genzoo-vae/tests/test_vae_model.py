@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import pytest
 import torch
+from torch import Tensor
 
 from genzoo import estimators
 from genzoo.errors import UsageError
@@ -149,3 +151,19 @@ def test_a_few_steps_lower_the_objective(batch: Batch) -> None:
         optimizer.step()
         history.append(objective.item())
     assert sum(history[-5:]) < 0.8 * sum(history[:5])
+
+
+@pytest.mark.slow
+def test_it_traces_into_one_graph(batch: Batch) -> None:
+    model = make(IMAGE)
+
+    def elbo(image: Tensor, label: Tensor) -> Tensor:
+        return estimators.elbo(model(Batch(image, label)), image)
+
+    torch.manual_seed(2)
+    expected = elbo(batch.image, batch.label)
+    torch.manual_seed(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.compile(elbo, backend="aot_eager", fullgraph=True)(batch.image, batch.label)
+    torch.testing.assert_close(traced, expected)
