@@ -1,6 +1,6 @@
-"""Pages made from the code: the Python API, the plugins, and the command reference.
+"""Pages made from the code: the Python API, the plugins, the contract checks, and the command reference.
 
-conf.py writes the first two at every build, into folders that git ignores. The third, docs/commands.md, is kept in git
+conf.py writes all but the last at every build, into folders that git ignores. The last, docs/commands.md, is kept in git
 for readers who do not build; ``python docs/generate.py`` writes it again, and a test compares.
 """
 
@@ -10,11 +10,15 @@ import inspect
 import json
 import os
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import genzoo
+
+if TYPE_CHECKING:
+    from genzoo.testing import Check
 
 MODULES = (
     "genzoo.declare",
@@ -157,6 +161,39 @@ def plugin_index() -> str:
     return "\n".join(lines)
 
 
+# The contract checks
+
+
+def checks_page() -> str:
+    """Every check of the contract kit, a table a kind."""
+    from genzoo.testing import KIT_VERSION, all_checks
+    from genzoo.types import Kind
+
+    lines = [
+        "# Contract checks",
+        "",
+        f"What version {KIT_VERSION} of the contract kit asks of a plugin. `genzoo check NAME` runs the checks of its kind; "
+        "each failure says what was expected and seen, why it matters and how to mend it.",
+        "",
+        "| kind | checks |",
+        "| --- | --- |",
+        *(f"| [{kind}](#checks-{kind}) | {len(all_checks(kind))} |" for kind in Kind),
+        "",
+        "## Checks: every kind",
+        "",
+        *checks_table(item for item in all_checks() if item.kinds == set(Kind)),
+    ]
+    for kind in Kind:
+        lines += [f"## Checks: {kind}", "", "Besides those of every kind:", ""]
+        lines += checks_table(item for item in all_checks(kind) if item.kinds != set(Kind))
+    return "\n".join(lines)
+
+
+def checks_table(checks: Iterable[Check]) -> list[str]:
+    rows = [f"| `{item.id}` | {cell(item.title)} | {cell(item.why)} |" for item in checks]
+    return ["| check | what is true of a correct plugin | why it matters |", "| --- | --- | --- |", *rows, ""]
+
+
 # The command reference
 
 
@@ -200,6 +237,7 @@ def write_all(docs: Path) -> None:
     """What a build of the documentation needs."""
     write_folder(docs / "api" / "generated", api_pages())
     write_folder(docs / "plugins", plugin_pages())
+    write_folder(docs / "checks", {"index.md": checks_page()})
 
 
 if __name__ == "__main__":
