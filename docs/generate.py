@@ -29,6 +29,7 @@ MODULES = (
     "genzoo.options",
     "genzoo.parts",
     "genzoo.randomness",
+    "genzoo.storage",
     "genzoo.types",
 )
 """What plugins may import, with the modules below them; all names that do not start with an underscore."""
