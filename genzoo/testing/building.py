@@ -1,0 +1,372 @@
+"""How each kind is built on the bench, and what it is made to do there."""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from genzoo import estimators
+from genzoo.errors import CorruptError
+from genzoo.interfaces import Dataset, Model, Parts, Prior, Progress
+from genzoo.options import Options
+from genzoo.testing import outputs
+from genzoo.testing.bench import GREY, View, batch, images
+from genzoo.testing.extremes import EXTREMES
+from genzoo.testing.reference import REFERENCE_MODELS, reference_parts
+from genzoo.types import Capability, Context, ImageSpec, Kind, LatentSpec, ModelOutput, Split
+
+if TYPE_CHECKING:
+    from genzoo.interfaces import RunView
+    from genzoo.testing.subject import Subject
+
+Trace = dict[str, Any]
+
+
+def _plain(subject: Subject, options: Options, image: ImageSpec | None = None) -> Any:
+    return subject.cls(options)
+
+
+def _model(subject: Subject, options: Options, image: ImageSpec | None = None) -> Any:
+    return subject.cls(options, reference_parts(image or subject.image))
+
+
+def _prior(subject: Subject, options: Options, image: ImageSpec | None = None, latent: LatentSpec | None = None) -> Any:
+    return subject.cls(options, latent or subject.latent, image or GREY)
+
+
+def _network(subject: Subject, options: Options, image: ImageSpec | None = None) -> Any:
+    network = subject.cls(options)
+    if image is not None:
+        network.encoder(image.shape, (4,))
+        network.decoder((4,), image.shape)
+    return network
+
+
+BUILDERS: Mapping[Kind, Callable[..., Any]] = {
+    **dict.fromkeys(Kind, _plain),
+    Kind.MODEL: _model,
+    Kind.PRIOR: _prior,
+    Kind.NETWORK: _network,
+}
+
+
+def negative_elbo(output: ModelOutput, image: Tensor) -> Tensor:
+    """D + R + auxiliary terms, the batch mean."""
+    total = -estimators.elbo(output, image).mean()
+    for term in output.auxiliary.values():
+        total = total + term.mean()
+    return total
+
+
+def train(model: Model, steps: int = 2, n: int = 6, lr: float = 1e-3) -> None:
+    """A few plain steps on the elbo, as the engine takes them."""
+    data = batch(model.image, n)
+    parameters = [item for item in model.parameters() if item.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=lr) if parameters else None
+    model.train()
+    for _ in range(steps):
+        output = model(data)
+        if optimizer:
+            optimizer.zero_grad()
+            negative_elbo(output, data.image).backward()
+            optimizer.step()
+        model.after_step(output)
+    model.eval()
+
+
+def encode_of(latent: LatentSpec) -> Callable[[Tensor], torch.distributions.Distribution]:
+    """A fixed q(z|x) for priors that are made of pseudo-inputs: a normal whose mean is linear in the image."""
+    from genzoo.distributions import DiagonalNormal
+
+    def encode(image: Tensor) -> torch.distributions.Distribution:
+        flat = image.flatten(1)
+        index = torch.arange(flat.shape[1] * latent.size, device=flat.device)
+        weights = (index.to(flat.dtype) * 1.7).sin().reshape(flat.shape[1], latent.size)
+        mean = (flat @ weights / flat.shape[1] ** 0.5).reshape(-1, *latent.shape)
+        return DiagonalNormal(mean, torch.full_like(mean, -1.0), len(latent.shape))
+
+    return encode
+
+
+def prior_at(prior: Prior, label: Tensor | None = None) -> torch.distributions.Distribution:
+    """p(z), or p(z|c) of a conditional prior, with the bench's encoder for pseudo-inputs."""
+    return prior(label=label if prior.conditional else None, encode=encode_of(prior.latent))
+
+
+def labels_for(prior: Prior, n: int) -> Tensor | None:
+    """Labels that go round the classes, for a conditional prior; None for another."""
+    return torch.arange(n) % (prior.image.classes or 1) if prior.conditional else None
+
+
+def latents_for(spec: LatentSpec, n: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Latents to evaluate a prior at, ``[n, *event]``."""
+    draw = torch.Generator().manual_seed(3)
+    if spec.categories is None:
+        return torch.randn(n, *spec.shape, generator=draw).to(dtype)
+    return torch.randint(spec.categories, (n, *spec.shape), generator=draw)
+
+
+def _trainable(module: nn.Module) -> Trace:
+    return {f"parameter {name}": [*value.shape, value.requires_grad] for name, value in module.named_parameters()}
+
+
+def _exercise_model(subject: Subject, options: Options) -> Trace:
+    model = subject.build(options)
+    found = _trainable(model) | {"capabilities": sorted(model.capabilities), "levels": str(model.levels)}
+    train(model)
+    data = batch(model.image, 4, seed=1)
+    with torch.no_grad():
+        output = model(data, samples=2)
+    for level, latent in enumerate(output.latents):
+        found[f"sample {level}"] = latent.sample
+        found[f"log q {level}"] = latent.posterior.log_prob(latent.sample)
+    found["distortion"] = estimators.distortion(output, data.image)
+    found |= {f"auxiliary {name}": value for name, value in output.auxiliary.items()}
+    label = torch.arange(3) % 3 if Capability.CONDITIONAL in model.capabilities else None
+    found["images"] = model.sample(3, label)
+    found["quantities"] = dict(model.quantities)
+    return found
+
+
+def cases_for(loss: Any, **how: Any) -> list[outputs.Case]:
+    """Cases that the loss says it can be given, the plainest first; ``how`` as `outputs.case` takes it."""
+    how = {"samples": loss.samples, **how}
+    wants = frozenset(loss.requires)
+    found: list[outputs.Case] = []
+    if Capability.CATEGORICAL_LATENT not in wants and Capability.HIERARCHICAL not in wants:
+        found.append(outputs.case(**how))
+    if Capability.HIERARCHICAL in wants or not wants & {Capability.ONE_LEVEL, Capability.CATEGORICAL_LATENT}:
+        found.append(outputs.case(**{**how, "levels": 2}))
+    if not wants & {Capability.REAL_LATENT, Capability.HIERARCHICAL}:
+        found.append(outputs.case(**{**how, "categorical": True}))
+    return found
+
+
+def _exercise_loss(subject: Subject, options: Options) -> Trace:
+    loss = subject.build(options)
+    found: Trace = {"quantities": dict(loss.quantities), "samples": loss.samples}
+    for near in (0.05, 1.0, 3.0):
+        for index, case in enumerate(cases_for(loss, rate=near)):
+            terms = loss(case.output(), case.batch(), Context(dataset_size=100))
+            found[f"objective {near} {index}"] = terms.objective
+            found |= {f"{name} {near} {index}": value for name, value in terms.terms.items()}
+    return found
+
+
+def _exercise_prior(subject: Subject, options: Options) -> Trace:
+    prior = subject.build(options)
+    prior.initialise(images(prior.image, 20))
+    found = _trainable(prior) | {"fitted": prior.fitted, "conditional": prior.conditional}
+    z = latents_for(prior.latent, 5)
+    label = labels_for(prior, 5)
+    with torch.no_grad():
+        distribution = prior_at(prior, label)
+        found["log p"] = distribution.log_prob(z)
+        found["sample"] = distribution.sample()
+    for _ in range(2):  # what acts in training alone, such as dropout
+        prior.train()
+        found["log p in training"] = prior_at(prior, label).log_prob(z)
+    return found
+
+
+def moments(epochs: int = 24, steps_per_epoch: int = 8, count: int | None = None) -> list[Progress]:
+    """Every step of a run of that length, or of its first ``count`` epochs (more than its length, to go past its end)."""
+    return [
+        Progress(step // steps_per_epoch + 1, step, steps_per_epoch, epochs)
+        for step in range(steps_per_epoch * (count or epochs))
+    ]
+
+
+def _exercise_scheduler(subject: Subject, options: Options) -> Trace:
+    scheduler = subject.build(options)
+    return {"factors": [scheduler.factor(moment) for moment in moments()], "bounds": list(scheduler.bounds)}
+
+
+def _exercise_likelihood(subject: Subject, options: Options) -> Trace:
+    likelihood = subject.build(options)
+    channels = likelihood.channels(GREY)
+    raw = torch.randn(4, channels, 8, 8, generator=torch.Generator().manual_seed(5)) * 2
+    with torch.no_grad():
+        distribution = likelihood(raw)
+        return _trainable(likelihood) | {
+            "channels": channels,
+            "log p": distribution.log_prob(images(GREY, 4)),
+            "display": likelihood.display(distribution),
+            "draw": likelihood.draw(distribution),
+        }
+
+
+def _exercise_network(subject: Subject, options: Options) -> Trace:
+    network = subject.build(options)
+    spec = subject.image
+    encoder, decoder = network.encoder(spec.shape, (4,)), network.decoder((4,), spec.shape)
+    found = _trainable(encoder) | {f"decoder {name}": value for name, value in _trainable(decoder).items()}
+    for mode in (True, False):
+        code = encoder.train(mode)(images(spec, 6))
+        found |= {f"code {mode}": code.detach(), f"raw {mode}": decoder.train(mode)(code).detach()}
+    return found
+
+
+def views_for(plugin: Any, subject: Subject, **how: Any) -> list[RunView]:
+    """Runs of the reference models that a visualizer or metric says it can be given, refused ones left out."""
+    from genzoo.errors import UsageError
+
+    found: list[RunView] = []
+    for kind in REFERENCE_MODELS:
+        if not plugin.requires <= kind.capabilities or getattr(plugin, "forbids", frozenset()) & kind.capabilities:
+            continue
+        view = View.of(kind, **how)
+        try:
+            plugin.check(view.model, view.dataset.spec)
+        except UsageError:
+            continue
+        found.append(view)
+    return found
+
+
+def render(figure: Any, dpi: int = 40) -> bytes:
+    """The figure as PNG, without the metadata that names the software."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _exercise_visualizer(subject: Subject, options: Options) -> Trace:
+    visualizer = subject.build(options)
+    view = first_view(visualizer, subject)
+    with torch.no_grad():
+        return {f"figure {name}": render(figure) for name, figure in visualizer.draw(view).items()}
+
+
+def first_view(plugin: Any, subject: Subject, **how: Any) -> RunView:
+    """The plainest run that a visualizer or metric takes.
+
+    Raises:
+        CheckFailure: If it takes none of the bench's.
+    """
+    from genzoo.testing.registry import CheckFailure
+
+    views = views_for(plugin, subject, **how)
+    if not views:
+        raise CheckFailure("one of the bench's runs to be accepted", "it refused them all, by `requires` or `check`")
+    return views[0]
+
+
+def extreme_views(plugin: Any, **how: Any) -> tuple[RunView, RunView]:
+    """Runs of the best and the worst model over the same data.
+
+    Raises:
+        NotApplicable: If the plugin refuses both pairs.
+    """
+    from genzoo.testing.registry import NotApplicable
+
+    for pair in EXTREMES:
+        if plugin.requires <= pair[0].capabilities and not plugin.forbids & pair[0].capabilities:
+            best, worst = (_extreme(kind, **how) for kind in pair)
+            return best, worst
+    raise NotApplicable("it requires a capability that the bench's best and worst models lack")
+
+
+def _extreme(kind: type[Model], **how: Any) -> RunView:
+    from genzoo.options import NoOptions
+
+    spec = View.of(**how).dataset.spec
+    model = kind(NoOptions(), _parts(spec)).eval().requires_grad_(False)
+    return View.of(model, **how)
+
+
+def _parts(spec: ImageSpec) -> Parts:
+    return reference_parts(spec)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Runs a block without a network: the kit downloads nothing."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError("the contract kit uses no network")
+
+    kept = socket.socket.connect, socket.create_connection, socket.getaddrinfo
+    socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        socket.socket.connect, socket.create_connection, socket.getaddrinfo = kept  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def read_splits(dataset: Dataset) -> dict[str, Split]:
+    """All splits of a dataset.
+
+    Raises:
+        Unavailable: If the data is not on this machine, and the error says what to fetch.
+    """
+    from genzoo.testing.registry import Unavailable
+
+    try:
+        with offline():
+            return {name: dataset.split(name) for name in dataset.splits}
+    except CorruptError as error:
+        if error.hint.startswith("Fetch") or "fetch" in str(error):
+            raise Unavailable(f"its data is not here: {error}") from error
+        raise
+
+
+def _exercise_dataset(subject: Subject, options: Options) -> Trace:
+    dataset = subject.build(options)
+    splits = read_splits(dataset)
+    found: Trace = {"spec": str(dataset.spec)}
+    for name, whole in splits.items():
+        split = whole.head(1000)
+        found[f"{name} size"] = len(whole)
+        found |= {f"{name} images": split.images, f"{name} labels": split.labels, f"{name} factors": split.factors}
+    some = splits[dataset.splits[0]].head(8).batch().image
+    for training in (True, False):
+        found[f"drawn {training}"] = dataset.transform(some.clone(), training=training)
+    return found
+
+
+def _exercise_metric(subject: Subject, options: Options) -> Trace:
+    metric = subject.build(options)
+    view = first_view(metric, subject)
+    with torch.no_grad():
+        return {**metric.evaluate(view), "protocol": metric.protocol}
+
+
+EXERCISES: Mapping[Kind, Callable[[Subject, Options], Trace]] = {
+    Kind.MODEL: _exercise_model,
+    Kind.LOSS: _exercise_loss,
+    Kind.PRIOR: _exercise_prior,
+    Kind.SCHEDULER: _exercise_scheduler,
+    Kind.VISUALIZER: _exercise_visualizer,
+    Kind.LIKELIHOOD: _exercise_likelihood,
+    Kind.NETWORK: _exercise_network,
+    Kind.DATASET: _exercise_dataset,
+    Kind.METRIC: _exercise_metric,
+}
+
+
+def difference(a: Trace, b: Trace, tolerance: float = 0.0) -> str | None:
+    """The first name at which two traces differ, None where they agree."""
+    for name in sorted({*a, *b}):
+        if name not in a or name not in b or not agree(a[name], b[name], tolerance):
+            return name
+    return None
+
+
+def agree(a: Any, b: Any, tolerance: float = 0.0) -> bool:
+    """Whether two values are the same, tensors to a relative and absolute tolerance."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        if not a.is_floating_point() or not tolerance:
+            return bool(torch.equal(a.nan_to_num(), b.nan_to_num())) if a.is_floating_point() else torch.equal(a, b)
+        return torch.allclose(a, b, rtol=tolerance, atol=tolerance)
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b or abs(a - b) <= tolerance * max(1.0, abs(a), abs(b)) or (a != a and b != b)
+    return bool(a == b)

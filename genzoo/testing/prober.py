@@ -1,0 +1,65 @@
+"""Asks the probe: one process with torch and one without, started when first needed and shared by all components."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_processes: dict[bool, subprocess.Popen[str]] = {}
+
+
+def ask(task: str, *, torch: bool, **request: Any) -> dict[str, Any]:
+    """What the probe found.
+
+    Args:
+        task: One of `genzoo.testing.probe.TASKS`.
+        torch: Whether to ask the process that has imported torch.
+        request: What the task needs.
+    """
+    process = _process(torch)
+    with tempfile.TemporaryDirectory(prefix="genzoo-probe-") as folder:
+        answer = Path(folder) / "answer.json"
+        line = json.dumps({"task": task, "answer": str(answer), "path": sys.path, **request})
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        if not answer.exists():
+            return {"error": "the process ended without an answer"}
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def start() -> None:
+    """Start the slow one of the two in the background, so that it is ready when it is needed."""
+    _process(True)
+
+
+def _process(torch: bool) -> subprocess.Popen[str]:
+    running = _processes.get(torch)
+    if running is None or running.poll() is not None:
+        command = [sys.executable, "-W", "ignore", "-m", "genzoo.testing.probe", *(["--torch"] if torch else [])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(item for item in sys.path if item)}
+        running = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
+        )
+        _processes[torch] = running
+    return running
+
+
+@atexit.register
+def stop() -> None:
+    """End both processes."""
+    for process in _processes.values():
+        if process.stdin:
+            process.stdin.close()
+        if process.stdout:
+            process.stdout.close()
+        process.wait(timeout=10)
+    _processes.clear()
