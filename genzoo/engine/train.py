@@ -174,6 +174,9 @@ class Trainer:
         """
         with self.settings.fast_arithmetic(), seeded(0):
             try:
+                if self.state.epochs_done < self.epochs:
+                    # A finished run that is trained on has its prior fitted anew.
+                    self._stage = None
                 while self.state.epochs_done < self.epochs and not self._out_of_patience():
                     self._train_epoch(signals)
                     self._finish_epoch(signals)
@@ -189,9 +192,8 @@ class Trainer:
     def _fit_prior(self, signals: Signals) -> None:
         if self._stage is None:
             self._stage = PriorStage(self)
-        if self._stage.done:
-            return
-        self._stage.fit(signals)
+        if not self._stage.done:
+            self._stage.fit(signals)
         last = Progress(self.epochs, max(self.state.step - 1, 0), self.steps_per_epoch, self.epochs)
         values = self.experiment.schedule.at(last)
         row: dict[str, Any] = {"kind": "fitted", "epoch": self.state.epochs_done, "step": self.state.step}

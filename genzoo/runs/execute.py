@@ -26,7 +26,7 @@ from genzoo.estimators import active_units
 from genzoo.host import Host, Problem
 from genzoo.interfaces.scheduler import Progress
 from genzoo.recipe import Recipe, read_recipe
-from genzoo.runs.draw import draw, measure
+from genzoo.runs.draw import at_rest, draw, measure
 from genzoo.runs.folder import SCHEMA, RunFolder, create
 from genzoo.runs.load import make_view, splits, warn_of_versions
 from genzoo.runs.reporter import Reporter
@@ -287,7 +287,7 @@ class _Job:
         units = size = None
         if Capability.REAL_LATENT in model.capabilities:
             view = make_view(self.experiment, self.parts, None)
-            with torch.no_grad():
+            with at_rest(view, "verdict"):
                 latents = model.encode(view.batch(1000)).latents
             means = torch.cat(
                 [latent.posterior.mean.reshape(-1, *latent.posterior.event_shape).flatten(1) for latent in latents], 1

@@ -1,0 +1,116 @@
+"""A run repeats itself: by its seed, by its config.toml, and across an interruption at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from genzoo.compose.plan import plan
+from genzoo.errors import Interrupted, UsageError
+from genzoo.host import host
+from genzoo.recipe import read_recipe
+from genzoo.runs.execute import resume, start
+from genzoo.runs.folder import RunFolder
+
+from .conftest import only_run, resolved, same_rows, same_weights
+
+VQ = {
+    "model": {"name": "vq-vae"},
+    "network": {"name": "conv", "options": {"channels": [8, 8]}},
+    "prior": {"name": "autoregressive", "options": {"epochs": 2, "width": 8, "layers": 1}},
+}
+
+
+def finished(out: Path, **changes: object) -> RunFolder:
+    return start(resolved(**changes), host(), out=out).folder
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    one, two = finished(tmp_path / "a"), finished(tmp_path / "b")
+    other = finished(tmp_path / "c", train={"seed": 1})
+    assert same_rows(one, two)
+    assert same_weights(one, two)
+    assert not same_rows(one, other)
+
+
+def test_config_toml_repeats_the_run(tmp_path: Path) -> None:
+    first = finished(tmp_path / "a")
+    again = start(plan(read_recipe(first.config_file), host()), host(), out=tmp_path / "b").folder
+    assert same_rows(first, again)
+    assert same_weights(first, again)
+    assert again.config_file.read_text() == first.config_file.read_text()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="vae"),
+        pytest.param({"train": {"holdout": 12, "optimizer": "rmsprop"}}, id="holdout-rmsprop"),
+        pytest.param(VQ, id="vq-vae-fitted-prior", marks=pytest.mark.slow),
+    ],
+)
+def test_interrupted_at_any_moment_and_resumed_is_never_interrupted(
+    tmp_path: Path, stop_at: Callable[[int | None], None], changes: dict[str, object]
+) -> None:
+    whole = finished(tmp_path / "whole", **changes)
+    moments = 0
+    while True:
+        out = tmp_path / f"at-{moments}"
+        stop_at(moments)
+        try:
+            start(resolved(**changes), host(), out=out)
+            break
+        except Interrupted as stopped:
+            code = stopped.exit_code
+        assert code == 130
+        folder = only_run(out)
+        assert folder.record()["status"] == "interrupted"
+        stop_at(None)
+        resume(folder, host())
+        assert folder.record()["status"] == "finished"
+        assert same_rows(whole, folder), f"rows differ after a stop at moment {moments}"
+        assert same_weights(whole, folder), f"weights differ after a stop at moment {moments}"
+        moments += 1
+    assert moments >= 10, "the run was not interrupted at its steps"
+
+
+def test_training_leaves_the_users_random_state_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    finished(tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_finished_run_is_said_to_be_finished(tmp_path: Path) -> None:
+    folder = finished(tmp_path)
+    before = folder.metrics_file.read_bytes()
+    outcome = resume(folder, host())
+    assert outcome.exit_code == 0
+    assert folder.metrics_file.read_bytes() == before
+
+
+def test_a_finished_run_can_be_trained_on(tmp_path: Path) -> None:
+    folder = finished(tmp_path)
+    resume(folder, host(), changes={"epochs": 3})
+    assert [row["epoch"] for row in folder.rows("epoch")] == [1, 2, 3]
+
+
+def test_resuming_with_another_option_is_refused_with_the_difference(tmp_path: Path) -> None:
+    folder = finished(tmp_path)
+    with pytest.raises(UsageError, match=r"lr is 0\.001 and 0\.01 was asked for") as refused:
+        resume(folder, host(), changes={"lr": 0.01})
+    assert refused.value.exit_code == 2
+
+
+def test_best_and_early_stopping_look_at_held_out_images(tmp_path: Path) -> None:
+    folder = finished(tmp_path, train={"holdout": 12, "epochs": 30, "patience": 2, "lr": 0.05, "keep": 1})
+    rows = folder.rows("epoch")
+    best = max(rows, key=lambda row: row["holdout"]["elbo"])
+    assert len(rows) < 30
+    assert rows[-1]["epoch"] - best["epoch"] == 2
+    assert (folder.checkpoints / "BEST").read_text() == f"step-{best['step']}"
+    assert (folder.checkpoints / f"step-{best['step']}").is_dir()
