@@ -105,6 +105,18 @@ def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
     click.echo(console.table(["", *(folder.path.name[:24] for folder in folders)], rows, console.width()))
 
 
+@runs.command("export")
+@click.argument("run")
+@click.option("--to", "target", required=True, metavar="FOLDER", help="A new folder for the copy.")
+@OUT
+def export(run: str, target: str, out: str | None) -> None:
+    """Copy RUN without its optimizer and figures: weights, recipe, record, for a plugin to ship as zoo:NAME."""
+    from genzoo.runs.export import export_run
+
+    digest = export_run(find_run(run, runs_root(out)), Path(target))
+    click.echo(f'{target}: declare it with Resource("run", NAME, PATH, sha256="{digest}")')
+
+
 @runs.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -174,7 +174,7 @@ class Trainer:
         """
         with self.settings.fast_arithmetic(), seeded(0):
             try:
-                if self.state.epochs_done < self.epochs:
+                if self.state.epochs_done < self.epochs and not self._out_of_patience():
                     # A finished run that is trained on has its prior fitted anew.
                     self._stage = None
                 while self.state.epochs_done < self.epochs and not self._out_of_patience():

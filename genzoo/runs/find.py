@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from genzoo.errors import UsageError
-from genzoo.host import host
+from genzoo import storage
+from genzoo.errors import CorruptError, UsageError
+from genzoo.host import InstalledResource, host
 from genzoo.runs.folder import RunFolder, is_run, open_run
 
 RUNS_VARIABLE = "GENZOO_RUNS"
@@ -34,7 +35,7 @@ def find_run(name: str, root: Path | None = None) -> RunFolder:
         PluginError: If no plugin ships the ``zoo:`` run.
     """
     if name.startswith("zoo:"):
-        return open_run(host().resource("run", name.removeprefix("zoo:")).path)
+        return _shipped(host().resource("run", name.removeprefix("zoo:")))
     root = root or runs_root()
     if is_run(Path(name)):
         return RunFolder(Path(name))
@@ -49,3 +50,20 @@ def find_run(name: str, root: Path | None = None) -> RunFolder:
     if found:
         raise UsageError(f"run: {name!r} fits {len(found)} runs in {root}.", "Give more of the name.")
     raise UsageError(f"run: {name!r} is no run folder.", f"See `genzoo runs list`; the runs looked at are in {root}.")
+
+
+def _shipped(resource: InstalledResource) -> RunFolder:
+    """A run that a plugin ships, if its checkpoint's manifest is the one that the plugin declares.
+
+    Raises:
+        CorruptError: If it is not.
+    """
+    run = open_run(resource.path)
+    manifests = list(run.checkpoints.glob("step-*/manifest.json"))
+    stated = resource.resource.sha256
+    if len(manifests) != 1 or (stated and storage.sha256(manifests[0]) != stated):
+        raise CorruptError(
+            f"run: the weights of {resource.label} are not those that it declares.",
+            f"Reinstall it: pip install --force-reinstall {resource.distribution}",
+        )
+    return run

@@ -1,0 +1,81 @@
+"""A run slimmed down to what a plugin ships: weights, recipe, record and rows, with a card for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from genzoo import storage
+from genzoo.engine.checkpoint import MANIFEST, find
+from genzoo.errors import UsageError
+from genzoo.runs.folder import RunFolder
+
+_KEPT = ("model.safetensors", "loss.safetensors")
+_PRIVATE = {"argv", "git_commit", "pid", "platform", "resumed", "figures"}
+
+
+def export_run(run: RunFolder, target: Path) -> str:
+    """Copy a finished run's newest sound checkpoint, without the optimizer, into a new folder.
+
+    Args:
+        run: The run.
+        target: The folder to make.
+
+    Returns:
+        SHA-256 of the copy's manifest, for the plugin's declaration.
+
+    Raises:
+        UsageError: If the run is not finished.
+        RunExistsError: If the folder exists.
+    """
+    record = run.record()
+    checkpoint = find(run.checkpoints)
+    if record.get("status") != "finished" or checkpoint is None:
+        raise UsageError(f"export: {run.path} must be finished, got {record.get('status')}.")
+    storage.make_folder(target)
+    copy = RunFolder(target)
+    for folder in (copy.checkpoints, copy.checkpoints / checkpoint.name):
+        storage.make_folder(folder)
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    files = {name: (checkpoint / name).read_bytes() for name in _KEPT if (checkpoint / name).exists()}
+    files["state.json"] = json.dumps({**state, "optimizer": {}}).encode()
+    slim = copy.checkpoints / checkpoint.name
+    for name, data in files.items():
+        storage.write_new(slim / name, data)
+    rows = {name: {"size": len(data), "sha256": storage.sha256(slim / name)} for name, data in files.items()}
+    manifest = {"format": 1, "step": state["step"], "files": rows}
+    storage.write_new(slim / MANIFEST, json.dumps(manifest, indent=2).encode())
+    storage.write_new(copy.config_file, run.config_file.read_bytes())
+    storage.write_new(copy.metrics_file, run.metrics_file.read_bytes())
+    copy.write_record({key: value for key, value in record.items() if key not in _PRIVATE})
+    storage.write_new(target / "README.md", card(record).encode())
+    return storage.sha256(slim / MANIFEST)
+
+
+def card(record: dict[str, Any]) -> str:
+    """What a person should know of shipped weights, as Markdown: command, seed, scores, versions."""
+    components = record["components"]
+    train = record.get("summary", {}).get("train", {})
+    test = record.get("summary", {}).get("test", {})
+    parts = ", ".join(
+        f"{kind} `{part['name']}`"
+        for kind, part in components.items()
+        if isinstance(part, dict) and isinstance(part.get("name"), str)
+    )
+    lines = [
+        f"# {record['title']}",
+        "",
+        f"Made with `genzoo run --recipe config.toml` (seed {record['seed']}), genzoo {record['genzoo']}, "
+        f"torch {record['settings']['torch']}, {record['settings']['precision']} training steps.",
+        "",
+        f"Parts: {parts}. {record['parameters']['total']:,} parameters; {record['images']['train']:,} training and "
+        f"{record['images']['test']:,} test images.",
+        "",
+        "| nats per image | distortion | rate | elbo |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, numbers in (("train, running mean of the last epoch", train), ("test, one posterior sample", test)):
+        if numbers:
+            lines.append(f"| {name} | {numbers['distortion']:.2f} | {numbers['rate']:.2f} | {numbers['elbo']:.2f} |")
+    return "\n".join([*lines, "", str(record.get("verdict", "")), ""])
