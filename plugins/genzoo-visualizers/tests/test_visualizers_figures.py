@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -237,3 +238,13 @@ def test_the_declaration_says_what_the_classes_are():
         assert type(visualizer).__doc__
         assert component.summary
         assert ("conditional" in visualizer.requires) is name.startswith(("class-", "style-"))
+
+
+def test_the_readme_lists_every_option_with_its_default():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    for name, component in DECLARED.items():
+        assert f"| `{name}` |" in readme
+        for option, field in load(component.options).model_fields.items():
+            default = "absent" if field.default is None else field.default
+            row = f"| `--viz.{name}.{option.replace('_', '-')}` | {default} | {field.description} |"
+            assert row in readme, row

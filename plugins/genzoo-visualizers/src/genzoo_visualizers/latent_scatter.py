@@ -116,7 +116,7 @@ def _scatter(axes: Axes, plane: Plane, labels: Tensor | None, names: list[str]) 
     axes.set_ylabel(plane.names[1])
     axes.set_aspect("equal", adjustable="datalim")
     if not any(plane.names):
-        axes.tick_params(labelbottom=False, labelleft=False)  # the coordinates of t-SNE and UMAP mean nothing
+        axes.set(xticks=[], yticks=[])  # the coordinates of t-SNE and UMAP mean nothing
 
 
 def _histogram(axes: Axes, values: Tensor, labels: Tensor | None, names: list[str]) -> None:

@@ -85,7 +85,7 @@ class TrainingCurves(Visualizer):
             twin = panels[1].twinx()
             twin.plot(epochs, beta, color=MUTED, linestyle=":", label="β", zorder=2)
             twin.set_ylim(0, 1.08 * max(value for value in beta if math.isfinite(value)))
-            twin.set_ylabel("β", color=MUTED, rotation=0, labelpad=6)
+            twin.set_title("β", loc="right", color=MUTED, size=9)
             twin.spines["right"].set_visible(True)
             twin.grid(visible=False)
             handles += twin.get_lines()
