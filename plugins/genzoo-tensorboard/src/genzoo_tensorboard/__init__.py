@@ -1,0 +1,1 @@
+"""TensorBoard tracking of genzoo runs."""
