@@ -50,6 +50,7 @@ class Subject:
         self.module = module
         self.component = plugin.component
         self.kind = plugin.component.kind
+        self._kept: dict[str, Any] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="genzoo-check-", ignore_cleanup_errors=True)
 
     def close(self) -> None:
@@ -135,6 +136,12 @@ class Subject:
     def trace(self) -> building.Trace:
         """The exercise with the tests' options."""
         return self.exercise()
+
+    def kept(self, name: str, make: Callable[[], _T]) -> _T:
+        """A value that is costly to make, made once."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     def _first(self, offered: tuple[_T, ...], build: Callable[[_T], Any]) -> _T:
         refusals: list[str] = []

@@ -23,6 +23,10 @@ def splits(subject: Subject) -> tuple[Any, dict[str, Split]]:
     Raises:
         Unavailable: If it needs data that is not on this machine, and says so.
     """
+    return subject.kept("splits", lambda: _read(subject))
+
+
+def _read(subject: Subject) -> tuple[Any, dict[str, Split]]:
     dataset = subject.build()
     return dataset, read_splits(dataset)
 

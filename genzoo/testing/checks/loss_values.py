@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ def rises_with_beta(subject: Subject) -> None:
     loss = subject.build()
     for case in cases_for(loss, n=8):
         values = [objective(loss, case, beta=beta) for beta in (0.0, 0.5, 1.0, 4.0)]
-        falls = any(later < earlier - 1e-9 for earlier, later in zip(values, values[1:], strict=False))
+        falls = any(later < earlier - 1e-9 for earlier, later in pairwise(values))
         expect(not falls, "an objective that rises with β = 0, 0.5, 1, 4", ", ".join(f"{v:.5g}" for v in values))
 
 

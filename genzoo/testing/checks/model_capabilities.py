@@ -84,7 +84,7 @@ def factorised_posterior_true(subject: Subject) -> None:
 @check(
     "stochasticity-as-declared",
     MODEL,
-    why="Importance sampling says nothing of a deterministic posterior, and nothing works for a stochastic one that repeats.",
+    why="Importance sampling says nothing of a deterministic posterior, and a stochastic one that repeats is none.",
     mend="Declare deterministic-posterior when q(z|x) is one point; otherwise draw a fresh sample for each k, with rsample.",
 )
 def stochasticity_as_declared(subject: Subject) -> None:

@@ -142,7 +142,7 @@ def options_take_effect(subject: Subject) -> None:
     expect(not unknown, "`acts_with` and `without_effect` to name options that exist", ", ".join(unknown))
     for name, field in fields.items():
         beside = model.acts_with.get(name, {})
-        plain = subject.exercise(subject.options(**beside)) if beside else subject.trace
+        plain = _plain(subject, beside)
         now = getattr(subject.options(**beside), name)
         tried = [value for value in alternatives(field, now) if _accepted(subject, {**beside, name: value})]
         moved = next((value for value in tried if _changes(subject, {**beside, name: value}, plain)), None)
@@ -159,6 +159,15 @@ def _accepted(subject: Subject, values: dict[str, Any]) -> bool:
     except GenzooError:
         return False
     return True
+
+
+def _plain(subject: Subject, beside: dict[str, Any]) -> dict[str, Any]:
+    if not beside:
+        return subject.trace
+    try:
+        return subject.exercise(subject.options(**beside))
+    except GenzooError as error:
+        return {"refused": str(error)}
 
 
 def _changes(subject: Subject, values: dict[str, Any], plain: dict[str, Any]) -> bool:

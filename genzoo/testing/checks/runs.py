@@ -103,7 +103,7 @@ def grey_colour_and_odd_sizes(subject: Subject) -> None:
     "one-image-works",
     *BOTH,
     why="`--limit` leaves few images, and a last batch may hold one.",
-    mend="Keep batch dimensions (squeeze by index, not all at once), or refuse with a UsageError that names the number needed.",
+    mend="Keep batch dimensions (squeeze by index), or refuse with a UsageError that names the number needed.",
 )
 def one_image_works(subject: Subject) -> None:
     """It works on a split of one image, or says how many it needs."""
@@ -152,7 +152,7 @@ def labels_as_declared(subject: Subject) -> None:
 @check(
     "factors-as-declared",
     *BOTH,
-    why="The host refuses data without ground-truth factors before training only if the plugin says that it needs them.",
+    why="The host refuses data without ground-truth factors before training if the plugin says that it needs them.",
     mend="Declare needs_factors = True, or do without factors where there are none.",
     applies=_declares("needs_factors"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 from genzoo.interfaces.scheduler import Progress
@@ -81,7 +82,7 @@ def monotone_as_declared(subject: Subject) -> None:
     sign = 1 if scheduler.monotone == "increasing" else -1
     for run in _runs():
         factors = _factors(scheduler, run)
-        for index, (now, later) in enumerate(zip(factors, factors[1:], strict=False)):
+        for index, (now, later) in enumerate(pairwise(factors)):
             expect(sign * (later - now) >= -_SLACK, f"a factor {scheduler.monotone}", f"{now} then {later} at {index}")
 
 
