@@ -83,13 +83,22 @@ def show(run: str, out: str | None, as_json: bool) -> None:
 
 @runs.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="RUN RUN...")
+@click.option("--figure", metavar="FILE", help="Also draw distortion and rate by epoch into a .png or .svg file.")
+@click.option("--label", "labels", multiple=True, metavar="TEXT", help="What a run is called in the figure; one a run.")
+@click.option("--title", default="", help="Of the figure.")
 @OUT
 @JSON
-def compare(names: tuple[str, ...], out: str | None, as_json: bool) -> None:
+def compare(
+    names: tuple[str, ...], figure: str | None, labels: tuple[str, ...], title: str, out: str | None, as_json: bool
+) -> None:
     """Compare runs: what differs in their recipes, and their last numbers."""
     import tomllib
 
     folders = [find_run(name, runs_root(out)) for name in names]
+    if labels and len(labels) != len(folders):
+        raise UsageError(f"runs compare: --label must be given once a run, {len(folders)} times, got {len(labels)}.")
+    if figure is not None:
+        _draw_comparison(Path(figure), labels or tuple(folder.path.name for folder in folders), folders, title)
     recipes = [_flat(tomllib.loads(folder.config_file.read_text(encoding="utf-8"))) for folder in folders]
     keys = sorted({key for recipe in recipes for key in recipe})
     differing = [key for key in keys if len({str(recipe.get(key)) for recipe in recipes}) > 1]
@@ -129,6 +138,17 @@ def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
             click.confirm(f"Remove {folder.path} and all that it holds?", abort=True)
         shutil.rmtree(folder.path)
         click.echo(f"Removed {folder.path}")
+
+
+def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFolder], title: str) -> None:
+    from genzoo import storage
+    from genzoo.parts.figures import render
+    from genzoo.runs.curves import compare_curves
+
+    if target.suffix not in {".png", ".svg"}:
+        raise UsageError(f"runs compare: --figure must end in .png or .svg, got {str(target)!r}.")
+    drawn = compare_curves(labels, [folder.rows("epoch") for folder in folders], title)
+    storage.replace(target, render(drawn, target.suffix.removeprefix(".")))
 
 
 def _removable(name: str, out: str | None) -> RunFolder:

@@ -1,0 +1,52 @@
+"""Several runs' training in one figure: distortion and rate by epoch, one curve a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from genzoo.errors import UsageError
+from genzoo.parts.figures import colour, house_style, new_figure, printable
+
+_PANELS = (("distortion", "Distortion D", "linear"), ("rate", "Rate R", "log"))
+_LINES = ("-", "--", "-.", ":")
+
+
+def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[str, Any]]], title: str = "") -> Figure:
+    """Test distortion and rate by epoch, the rate on a logarithmic axis, so that a collapse is seen.
+
+    Args:
+        names: What each run is called in the legend.
+        histories: Rows of each run's metrics.jsonl, one an epoch.
+        title: Of the figure.
+
+    Raises:
+        UsageError: If a run has no finished epoch.
+    """
+    for name, history in zip(names, histories, strict=True):
+        if not history:
+            raise UsageError(f"compare: {name} has no finished epoch to draw.")
+    with house_style():
+        figure = new_figure(3.4)
+        for column, (key, label, scale) in enumerate(_PANELS, 1):
+            axes = figure.add_subplot(1, 2, column)
+            for index, (name, history) in enumerate(zip(names, histories, strict=True)):
+                epochs = [row["epoch"] for row in history]
+                values = [(row.get("test") or row["train"])[key] for row in history]
+                shown = printable(name, 60)
+                axes.plot(epochs, values, _LINES[index % 4], color=colour(index), label=shown, marker=".", markersize=4)
+            axes.set_title(f"{label}, test")
+            axes.set_xlabel("epoch")
+            axes.set_ylabel("nats per image")
+            axes.set_yscale(scale)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=1 if max(map(len, labels)) > 25 else len(labels)
+        )
+        if title:
+            figure.suptitle(printable(title, 90), x=0.01, ha="left", size=11, weight="bold")
+    return figure
