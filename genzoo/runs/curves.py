@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from genzoo.errors import UsageError
 from genzoo.parts.figures import colour, house_style, new_figure, printable
@@ -42,6 +42,9 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
             axes.set_xlabel("epoch")
             axes.set_ylabel("nats per image")
             axes.set_yscale(scale)
+            if scale == "log":
+                for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                    which(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(
