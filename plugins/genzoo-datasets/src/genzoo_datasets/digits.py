@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from sklearn.datasets import load_digits
 
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
@@ -35,6 +34,9 @@ class Digits(PixelDataset):
 
     def read(self, name: str) -> Split:
         """See `PixelDataset.read`."""
+        # scikit-learn takes a second to import, and sets Python's warnings filter.
+        from sklearn.datasets import load_digits
+
         pixels, labels = load_digits(return_X_y=True)
         images = torch.from_numpy(pixels).float().div_(16).view(-1, 1, 8, 8)
         index = divide(len(images), cast(DigitsOptions, self.options), name)

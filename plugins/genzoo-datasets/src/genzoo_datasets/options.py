@@ -32,7 +32,8 @@ class DigitsOptions(SplitOptions):
 class ImageFolderOptions(SplitOptions):
     """Options of `ImageFolder`."""
 
-    acts_with: ClassVar[dict[str, dict[str, Any]]] = {**SplitOptions.acts_with, "resize": {"size": 6}}
+    acts_with: ClassVar[dict[str, dict[str, Any]]] = {**SplitOptions.acts_with, "size": {"resize": True}}
+    without_effect: ClassVar[dict[str, str]] = {"resize": "without it, images of another size are refused"}
 
     root: str = Field("", description="The folder, or a .zip or .tar archive of it.")
     size: int | None = Field(

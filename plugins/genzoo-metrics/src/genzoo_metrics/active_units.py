@@ -25,8 +25,8 @@ SAMPLES = 20
 class ActiveUnits(Metric):
     r"""The number of latent units u with :math:`\mathrm{Var}_x(E_{q(u|x)}[u])` above a threshold.
 
-    Over all test images and, for several levels, over the units of all of them, with each level's number beside. A unit
-    below the threshold carries nothing about the image.
+    Over all test images and, for several levels, over the units of all of them, with each level's number beside, and the
+    mean of the variances as ``mean-variance``. A unit below the threshold carries nothing about the image.
 
     References:
         Section 5 of Burda et al. 2016, *Importance weighted autoencoders*.
@@ -51,8 +51,13 @@ class ActiveUnits(Metric):
         means = posterior_means(run)
         if len(means[0]) < 2:
             raise UsageError("active-units: the test set must hold at least 2 images, got 1.", "Raise --limit.")
+        variances = torch.cat([level.flatten(1).var(0) for level in means])
         active = [int(estimators.active_units(level, self.threshold).sum()) for level in means]
-        numbers = {"": float(sum(active)), "units": float(sum(level.shape[1:].numel() for level in means))}
+        numbers = {
+            "": float(sum(active)),
+            "units": float(len(variances)),
+            "mean-variance": variances.mean().item(),
+        }
         if len(active) > 1:
             numbers |= {f"level-{level + 1}": float(count) for level, count in enumerate(active)}
         return numbers

@@ -130,8 +130,7 @@ def _train(judge: Judge, dataset: Dataset, train: Split, settings: JudgeSettings
     """Adam under a one-cycle learning rate, on images moved by up to a fourteenth of their side."""
     device = next(judge.parameters()).device
     train = train.to(device)
-    size = min(BATCH, len(train))
-    steps = math.ceil(settings.images / size)
+    steps = math.ceil(settings.images / BATCH)
     moved = min(dataset.spec.shape[1:]) // 14
     with torch.enable_grad(), seeded(derive(settings.seed, "judge")):
         optimizer = torch.optim.Adam(judge.parameters(), lr=4e-3)
@@ -140,9 +139,9 @@ def _train(judge: Judge, dataset: Dataset, train: Split, settings: JudgeSettings
         judge.train()
         order = torch.empty(0, dtype=torch.int64)
         for _ in range(steps):
-            if len(order) < size:
-                order = torch.randperm(len(train))
-            index, order = order[:size].to(device), order[size:]
+            while len(order) < BATCH:
+                order = torch.cat([order, torch.randperm(len(train))])
+            index, order = order[:BATCH].to(device), order[BATCH:]
             batch = train.batch(index)
             image = random_shift(dataset.transform(batch.image, training=True), moved)
             assert batch.label is not None

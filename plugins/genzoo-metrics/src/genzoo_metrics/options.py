@@ -26,10 +26,7 @@ class ActiveUnitsOptions(Options):
 class ClassAccuracyOptions(Options):
     """Options of `ClassAccuracy`."""
 
-    tiny: ClassVar[dict[str, Any]] = {"per_class": 8, "judge_images": 2048, "judge_accuracy": 0.0}
-    without_effect: ClassVar[dict[str, str]] = {
-        "judge_accuracy": "it decides whether there is a result, not what it is",
-    }
+    tiny: ClassVar[dict[str, Any]] = {"per_class": 8, "judge_images": 1024, "judge_accuracy": 0.0}
 
     per_class: int = Field(1000, ge=2, le=100_000, description="Samples a class.")
     judge_accuracy: float = Field(
