@@ -9,6 +9,7 @@ import click
 
 from genzoo.cli import console
 from genzoo.cli.run import named_recipe
+from genzoo.declare import RESOURCE_KINDS
 from genzoo.errors import UsageError
 
 
@@ -20,11 +21,14 @@ def recipe() -> None:
 @recipe.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(as_json: bool) -> None:
-    """List the recipes and reproductions that installed plugins ship."""
+    """List the recipes, reproductions and trained runs (zoo:NAME) that installed plugins ship."""
     from genzoo.host import host
 
-    found = [*host().resources("recipe"), *host().resources("reproduction")]
-    rows = [[item.kind, item.name, item.distribution, item.resource.summary] for item in found]
+    rows = [
+        [kind, f"zoo:{item.name}" if kind == "run" else item.name, item.distribution, item.resource.summary]
+        for kind in RESOURCE_KINDS
+        for item in host().resources(kind)
+    ]
     if as_json:
         console.print_json([dict(zip(("kind", "name", "distribution", "summary"), row, strict=True)) for row in rows])
         return

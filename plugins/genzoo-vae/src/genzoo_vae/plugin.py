@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genzoo.declare import Component, hookimpl
+from genzoo.declare import Component, Resource, hookimpl
 
 
 @hookimpl
@@ -15,5 +15,18 @@ def genzoo_models() -> list[Component]:
             options="genzoo_vae.options:VAEOptions",
             summary="The variational autoencoder: a diagonal normal posterior, one level of real latents",
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
+        ),
+    ]
+
+
+@hookimpl
+def genzoo_resources() -> list[Resource]:
+    return [
+        Resource(
+            kind="run",
+            name="report-vae",
+            path="genzoo_vae:zoo/report-vae",
+            summary="The report's VAE on MNIST, 30 epochs: distortion 137.16, rate 6.84 on test images",
+            sha256="b354b0306082ea09bd771b24ee9553171e753faffb32ab2f318d6b44fe18dbd8",
         ),
     ]
