@@ -44,7 +44,8 @@ class Samples(Visualizer):
                 torch.cat(parts),
                 columns,
                 title=f"{run.title}: samples",
-                subtitle=("the mean" if mean else "a draw") + " of p(x|z) for z drawn from the prior",
+                subtitle=("the mean" if mean else "a draw")
+                + f" of {'p(x|z)' if labels is None else 'p(x|z, c)'} for z drawn from the prior",
                 column_names=names,
             )
             return {"": figure}
