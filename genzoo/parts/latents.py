@@ -38,6 +38,7 @@ class Codes:
 
     @property
     def top(self) -> Tensor:
+        """The codes of the top level."""
         return self.levels[0]
 
 

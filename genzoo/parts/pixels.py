@@ -32,6 +32,7 @@ class PixelDataset(Dataset):
 
     @property
     def pixel_options(self) -> PixelOptions:
+        """The options, as what they are."""
         return cast(PixelOptions, self.options)
 
     @property
