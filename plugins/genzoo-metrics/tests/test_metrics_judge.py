@@ -15,10 +15,10 @@ from genzoo.distributions import StandardNormal
 from genzoo.errors import GenzooError, UsageError
 from genzoo.interfaces import Dataset, Likelihood, Model, Parts, Prior, RunView
 from genzoo.options import NoOptions
+from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, LatentSpec, Split
 from genzoo_metrics import judge
 from genzoo_metrics.class_accuracy import ClassAccuracy, mean_distance
-from genzoo_metrics.judge import Judge, JudgeSettings, judge_of
 from genzoo_metrics.options import ClassAccuracyOptions
 
 SPEC = ImageSpec((1, 8, 8), classes=3)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from genzoo.interfaces import Metric, RunView
+from genzoo.parts.judge import JudgeSettings, judge_of
 from genzoo.randomness import derive
 from genzoo.types import Capability
-from genzoo_metrics.judge import JudgeSettings, judge_of
 from genzoo_metrics.options import ClassAccuracyOptions
 
 
