@@ -15,9 +15,9 @@ from genzoo.distributions import StandardNormal
 from genzoo.errors import GenzooError, UsageError
 from genzoo.interfaces import Dataset, Likelihood, Model, Parts, Prior, RunView
 from genzoo.options import NoOptions
+from genzoo.parts import judge
 from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, LatentSpec, Split
-from genzoo_metrics import judge
 from genzoo_metrics.class_accuracy import ClassAccuracy, mean_distance
 from genzoo_metrics.options import ClassAccuracyOptions
 
