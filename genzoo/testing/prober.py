@@ -61,5 +61,9 @@ def stop() -> None:
             process.stdin.close()
         if process.stdout:
             process.stdout.close()
-        process.wait(timeout=10)
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:  # still importing
+            process.kill()
+            process.wait()
     _processes.clear()

@@ -181,7 +181,7 @@ def every_image_counts(subject: Subject) -> None:
     split = whole.split("test")
     # The last images are spoilt, so that leaving them out shows.
     images = split.images.clone()
-    images[8:] = 1 - images[8:]
+    images[8:] = torch.rand(images[8:].shape, generator=torch.Generator().manual_seed(4))
     split = replace(split, images=images)
     values = [
         sum(

@@ -1,0 +1,8 @@
+"""Lets tests, and the fresh processes that the kit starts, import the wrong plugins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,5 @@
+"""A declaration module that takes its time."""
+
+import time
+
+time.sleep(0.7)

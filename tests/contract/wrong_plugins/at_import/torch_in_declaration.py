@@ -1,0 +1,3 @@
+"""A declaration module that imports torch."""
+
+import torch as torch

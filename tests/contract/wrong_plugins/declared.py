@@ -1,0 +1,1 @@
+"""A declaration module as it should be."""

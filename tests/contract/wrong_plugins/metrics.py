@@ -1,0 +1,222 @@
+"""Wrong metrics, and a correct one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from genzoo import estimators
+from genzoo.interfaces import Metric
+from genzoo.types import Capability
+from wrong_plugins.ledger import right, wrong
+
+
+class Elbo(Metric):
+    """The elbo of the test images, with one sample."""
+
+    direction: ClassVar = "higher"
+    unit: ClassVar = "nats"
+    forbids: ClassVar = frozenset({Capability.DETERMINISTIC_POSTERIOR})
+
+    @property
+    def protocol(self):
+        return "test images, one sample"
+
+    def evaluate(self, run):
+        return {"": self.value(run)}
+
+    def value(self, run):
+        batch = self.batch(run)
+        return float(estimators.elbo(run.model(batch), batch.image).mean())
+
+    def batch(self, run):
+        return run.batch()
+
+
+@wrong("run-left-alone")
+class SetsTheMode(Elbo):
+    """It puts the model into training mode and leaves it there."""
+
+    def value(self, run):
+        run.model.train()
+        return super().value(run)
+
+
+@wrong("data-left-alone", also=("responds-to-run",))
+class BinarizesInPlace(Elbo):
+    """It binarizes the run's images in place."""
+
+    def value(self, run):
+        run.split().images.gt_(0.3)
+        return super().value(run)
+
+
+@wrong("labels-as-declared", says="labels")
+class ReadsLabels(Elbo):
+    """It reads labels and does not say so."""
+
+    def value(self, run):
+        return super().value(run) + 0 * float(run.batch().label.float().mean())
+
+
+@wrong("factors-as-declared", says="factors")
+class ReadsFactors(Elbo):
+    """It reads factors and does not say so."""
+
+    def value(self, run):
+        return super().value(run) + 0 * float(run.batch().factors.float().mean())
+
+
+@wrong("history-as-declared", says="history")
+class ReadsHistory(Elbo):
+    """It reads the last epoch and does not say so."""
+
+    def value(self, run):
+        return super().value(run) + 0 * run.history[-1]["train"]["elbo"]
+
+
+@wrong("requires-as-declared", says="DiscreteModel")
+class NeedsNormals(Elbo):
+    """It reads the log-variance of a posterior and requires no real latent."""
+
+    def value(self, run):
+        latents = run.model.encode(run.batch()).latents
+        return super().value(run) + 0 * float(latents[0].posterior.log_variance.mean())
+
+
+@wrong("responds-to-run", also=("tells-good-from-bad", "every-image-counts"))
+class SaysTheSame(Elbo):
+    """It gives one number for every run."""
+
+    def value(self, run):
+        run.split()
+        return -40.0
+
+
+@wrong("grey-colour-and-odd-sizes", also=(), defect="image size hard-coded")
+class KnowsOneSize(Elbo):
+    """It takes images for 8 by 8."""
+
+    def value(self, run):
+        return super().value(run) + 0 * float(run.batch().image.reshape(-1, 8, 8).mean() if len(run.batch()) else 0)
+
+
+@wrong("one-image-works")
+class SqueezesOne(Elbo):
+    """It squeezes a batch of one."""
+
+    def value(self, run):
+        return super().value(run) + 0 * float(run.batch().image.squeeze()[:, :, 0].squeeze().mean(1).mean())
+
+
+@wrong("finite-numbers", also=("within-bounds", "order-of-images-free", "every-image-counts"))
+class DividesByNothing(Elbo):
+    """Its number is infinite."""
+
+    def value(self, run):
+        return super().value(run) * float("inf")
+
+
+@wrong("number-names-plain")
+class NamesWithSpaces(Elbo):
+    """Its number has a name with a slash."""
+
+    def evaluate(self, run):
+        return {"elbo / test": self.value(run)}
+
+
+@wrong("within-bounds")
+class BoundsTooTight(Elbo):
+    """It declares to be within bounds that it leaves."""
+
+    bounds: ClassVar = (-10.0, 0.0)
+    direction: ClassVar = None
+
+
+@wrong(
+    "tells-good-from-bad",
+    defect='KL logged with the wrong sign; "elbo" that is −ELBO',
+    says="higher",
+)
+class TurnsTheSign(Elbo):
+    """It is the negative elbo, and says that higher is better."""
+
+    def value(self, run):
+        return -super().value(run)
+
+
+@wrong("tells-good-from-bad", defect="MIG by reshape instead of transpose")
+class ReshapesItsCodes(Elbo):
+    """The correlation of codes with factors, by a reshape where a transpose is meant."""
+
+    bounds: ClassVar = (0.0, 1.0)
+    unit: ClassVar = ""
+    needs_factors: ClassVar = True
+    requires: ClassVar = frozenset({Capability.REAL_LATENT, Capability.ONE_LEVEL})
+    turned: ClassVar = True
+
+    def value(self, run):
+        import torch
+
+        batch = run.batch()
+        codes = run.model.encode(batch).latents[0].posterior.mean
+        rows = codes.reshape(codes.shape[1], -1) if self.turned else codes.T
+        factors = batch.factors.T.double()
+        table = torch.corrcoef(torch.cat([rows.double(), factors]))[: len(rows), len(rows) :]
+        return float(table.nan_to_num().abs().amax(0).mean().clamp(0, 1))
+
+
+@wrong("protocol-stated")
+class StatesNoProtocol(Elbo):
+    """It does not say how it is measured."""
+
+    @property
+    def protocol(self):
+        return ""
+
+
+@wrong("unit-stated")
+class StatesNoUnit(Elbo):
+    """It has neither unit nor bounds."""
+
+    unit: ClassVar = ""
+
+
+@wrong("order-of-images-free", also=("every-image-counts",))
+class WeighsByPlace(Elbo):
+    """It weighs images by their place in the split."""
+
+    def value(self, run):
+        batch = self.batch(run)
+        each = estimators.elbo(run.model(batch), batch.image).flatten()
+        centre = each - each.mean()
+        place = each.new_tensor(range(len(each)))
+        return float(each.mean() + 40 * (centre * (place - place.mean())).mean() / (1 + place.std(correction=0)))
+
+
+@wrong("every-image-counts", defect="NLL that ignores its sample count and drops the remainder of a batch")
+class DropsTheRemainder(Elbo):
+    """It drops the images after the last full batch of eight."""
+
+    def batch(self, run):
+        n = len(run.split())
+        return run.batch(max(min(n, 8), n // 8 * 8) if n >= 8 else n)
+
+
+@wrong("empty-split-refused", also=())
+class AveragesNothing(Elbo):
+    """Over no image it says zero."""
+
+    def value(self, run):
+        return super().value(run) if len(run.splits["test"]) else 0.0
+
+
+@right()
+class PlainElbo(Elbo):
+    """The elbo."""
+
+
+@right(summary="Correlation of codes with factors")
+class Correlation(ReshapesItsCodes):
+    """The correlation of codes with factors, transposed as it should be."""
+
+    turned: ClassVar = False

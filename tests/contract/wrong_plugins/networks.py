@@ -1,0 +1,165 @@
+"""Wrong networks."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from genzoo.errors import UsageError
+from genzoo.testing.reference import PlainNetwork
+from wrong_plugins.ledger import right, wrong
+
+
+class Checked(PlainNetwork):
+    """The reference network, which refuses empty shapes."""
+
+    def _body(self, input, output):
+        if min(*input, *output) < 1:
+            raise UsageError(f"network: shapes must be positive, got {input} and {output}.")
+        return super()._body(input, output)
+
+
+@wrong("bodies-are-modules", also=())
+class ReturnsAFunction(Checked):
+    """Its decoder is a function."""
+
+    def decoder(self, input, output):
+        return _Callable(super().decoder(input, output))
+
+
+class _Callable:
+    def __init__(self, module):
+        self.module = module
+
+    def __call__(self, x):
+        return self.module(x)
+
+    def __getattr__(self, name):
+        return getattr(self.__dict__["module"], name)
+
+
+@wrong("holds-no-parameters", also=("spawn-picklable",))
+class SharesItsBodies(Checked):
+    """It makes one body a shape and hands it out again."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.made = {}
+
+    def _body(self, input, output):
+        if (input, output) not in self.made:
+            self.made[input, output] = super()._body(input, output)
+        return self.made[input, output]
+
+
+@wrong("image-sizes", also=("reads-every-input",), defect="image size hard-coded")
+class KnowsOneSize(Checked):
+    """Its images have 64 pixels, whatever is asked for."""
+
+    def encoder(self, input, output):
+        return super().encoder(
+            (1, 8, 8) if len(input) == 3 and len(output) == 1 and min(*input, *output) > 0 else input, output
+        )
+
+
+@wrong("maps-served-or-refused")
+class MapsAreVectors(Checked):
+    """Asked for a map of features it gives a vector."""
+
+    def encoder(self, input, output):
+        return super().encoder(input, output if len(output) == 1 else (math.prod(output),))
+
+
+@wrong("impossible-shapes-refused")
+class TakesEmptyShapes(PlainNetwork):
+    """It makes a layer of no outputs."""
+
+    def _body(self, input, output):
+        return super()._body((max(1, input[0]), *input[1:]), tuple(max(1, size) for size in output))
+
+
+@wrong("output-is-raw")
+class EndsInASigmoid(Checked):
+    """Its decoder ends in a sigmoid."""
+
+    def decoder(self, input, output):
+        return nn.Sequential(super().decoder(input, output), nn.Sigmoid())
+
+
+class _DropsARow(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        if x.dim() == 4:
+            keep = torch.ones_like(x)
+            keep[..., -1, :] = 0
+            x = x * keep
+        return self.body(x)
+
+
+@wrong("reads-every-input")
+class DropsTheLastRow(Checked):
+    """Its encoder does not see the last row."""
+
+    def encoder(self, input, output):
+        return _DropsARow(super().encoder(input, output))
+
+
+class _Centres(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x - x.mean(0, keepdim=True) if len(x) > 1 else x)
+
+
+@wrong("images-independent")
+class CentresItsBatch(Checked):
+    """It subtracts the mean of the batch."""
+
+    def encoder(self, input, output):
+        return _Centres(super().encoder(input, output))
+
+
+class _Scaled(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return 1e-4 * self.body(x)
+
+
+@wrong("learns")
+class HardlyMoves(Checked):
+    """Its decoder is scaled down until it cannot learn."""
+
+    def decoder(self, input, output):
+        return _Scaled(super().decoder(input, output))
+
+
+class _Branches(nn.Module):
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x * 0.5 if x.device.type != "meta" and float(x.mean()) > 100 else x)
+
+
+@wrong("exports")
+class BranchesOnAValue(Checked):
+    """Its encoder branches on the value of a tensor."""
+
+    def encoder(self, input, output):
+        return _Branches(super().encoder(input, output))
+
+
+@right()
+class PlainBodies(Checked):
+    """The reference network."""

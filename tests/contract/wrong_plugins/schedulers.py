@@ -1,0 +1,144 @@
+"""Wrong schedulers."""
+
+from __future__ import annotations
+
+import math
+
+from genzoo.interfaces.scheduler import Progress, Scheduler
+from wrong_plugins.ledger import right, wrong
+from wrong_plugins.right import Ramp, RampWithLength
+
+LENGTH = "wrong_plugins.right:Length"
+
+
+@wrong("finite-float", says="int")
+class ReturnsAnInteger(Ramp):
+    """It returns an int at the end of the ramp."""
+
+    def factor(self, progress: Progress) -> float:
+        value = super().factor(progress)
+        return 1 if value >= 1 else value
+
+
+@wrong("within-bounds", also=("clamps-past-its-end", "reaches-its-end"))
+class Overshoots(Ramp):
+    """It goes past the bound that it declares."""
+
+    def factor(self, progress: Progress) -> float:
+        return 1.2 * super().factor(progress)
+
+
+@wrong("bounds-in-order", also=("within-bounds", "clamps-past-its-end", "reaches-its-end"))
+class BoundsTurned(Ramp):
+    """It declares its bounds in the wrong order."""
+
+    bounds = (1.0, 0.0)
+
+
+@wrong("monotone-as-declared")
+class Dips(Ramp):
+    """It dips on its way up, and says that it does not."""
+
+    def factor(self, progress: Progress) -> float:
+        t = progress.epochs_done
+        return min(1.0, max(0.0, t / 3 + 0.2 * math.sin(4 * t))) if t < 3 else 1.0
+
+
+@wrong("reaches-its-end")
+class EndsShort(Ramp):
+    """It ends at a half of what it declares."""
+
+    def factor(self, progress: Progress) -> float:
+        return 0.5 * super().factor(progress)
+
+
+@wrong("period-as-declared")
+class WrongPeriod(Ramp):
+    """It repeats after three epochs and says two."""
+
+    monotone = None
+
+    @property
+    def period(self) -> float | None:
+        return 2.0
+
+    def factor(self, progress: Progress) -> float:
+        return 0.5 - 0.5 * math.cos(2 * math.pi * progress.epochs_done / 3)
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return None
+
+
+@wrong("pure", also=("same-seed-same-result",))
+class CountsItsCalls(Ramp):
+    """It counts its calls in place of reading the progress."""
+
+    calls = 0
+
+    def factor(self, progress: Progress) -> float:
+        CountsItsCalls.calls += 1
+        return min(1.0, CountsItsCalls.calls / 1e4)
+
+
+@wrong("clamps-past-its-end", also=("reaches-its-end",))
+class NoClamp(Ramp):
+    """It is right up to the last epoch and goes on past it."""
+
+    def factor(self, progress: Progress) -> float:
+        return progress.epochs_done / progress.epochs
+
+    monotone = "increasing"
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return None
+
+
+@wrong("settles-as-declared")
+class SaysItSettles(Ramp):
+    """It says that it is constant after one epoch, and is not."""
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return 1.0
+
+
+@wrong("zero-length-works", also=("options-take-effect",), options=LENGTH)
+class DividesByZero(RampWithLength):
+    """It divides by a length of zero."""
+
+    def factor(self, progress: Progress) -> float:
+        return min(1.0, progress.epochs_done / self.options.epochs)
+
+
+@wrong("independent-of-steps-per-epoch", also=("settles-as-declared", "reaches-its-end"))
+class CountsSteps(Ramp):
+    """It counts steps, so that the batch size changes the schedule."""
+
+    def factor(self, progress: Progress) -> float:
+        return min(1.0, (progress.step + 1) / 1000)
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return None
+
+
+@wrong("slot-named")
+class NoSlot(Ramp):
+    """Its default slot is no name."""
+
+    default_slot = "the beta"
+
+
+@right(options=LENGTH)
+class RampOfAnyLength(RampWithLength):
+    """A ramp with an option."""
+
+
+@right()
+class Wave(Scheduler):
+    """A schedule that is not monotone: it swings with a period of four epochs, for ever."""
+
+    @property
+    def period(self) -> float | None:
+        return 4.0
+
+    def factor(self, progress: Progress) -> float:
+        return 0.5 - 0.5 * math.cos(2 * math.pi * progress.epochs_done / 4)
