@@ -8,8 +8,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _probes: list[Probe] = []
 
 
 @contextmanager
-def probed(probe: Probe) -> Iterator[None]:
+def probed(probe: Probe) -> Generator[None]:
     """Call ``probe(operation, path)`` before every file operation in a block; it may raise OSError. For tests."""
     _probes.append(probe)
     try:
@@ -30,13 +30,11 @@ def probed(probe: Probe) -> Iterator[None]:
 
 
 @contextmanager
-def _operation(name: str, path: Path) -> Iterator[None]:
+def _operation(name: str, path: Path) -> Generator[None]:
     try:
         for probe in _probes:
             probe(name, path)
         yield
-    except FileExistsError:
-        raise
     except OSError as error:
         raise StorageError(
             f"{name}: {path} could not be written: {error.strerror or error}.",
@@ -56,7 +54,7 @@ def make_folder(path: Path) -> None:
         try:
             path.mkdir()
         except FileExistsError:
-            raise RunExistsError(f"mkdir: {path} exists already.", "Nothing was overwritten; run again.") from None
+            raise RunExistsError(f"mkdir: {path} exists already.", "Nothing was overwritten.") from None
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -74,7 +72,8 @@ def replace(path: Path, data: bytes) -> None:
         write_new(staged, data)
         rename(staged, path)
     except BaseException:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
         raise
 
 
@@ -94,7 +93,10 @@ def append_line(path: Path, line: str) -> None:
 def rename(source: Path, target: Path) -> None:
     """Rename a file or folder and sync the folder that holds it."""
     with _operation("rename", target):
-        source.rename(target) if source.is_dir() else source.replace(target)
+        if source.is_dir():
+            source.rename(target)
+        else:
+            source.replace(target)
     sync_folder(target.parent)
 
 
@@ -113,7 +115,8 @@ def sync_folder(path: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Remove a folder and what it holds; one that is gone already is no error."""
     with _operation("remove", path):
-        shutil.rmtree(path, ignore_errors=False) if path.exists() else None
+        if path.exists():
+            shutil.rmtree(path)
 
 
 def sha256(path: Path) -> str:

@@ -11,7 +11,8 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ FORMAT = 1
 
 _log = logging.getLogger("genzoo.checkpoint")
 _STEP = re.compile(r"step-(\d+)")
+_REPLACED = re.compile(r"\.replaced-(\d+)-[0-9a-f]+")
 
 
 def save_checkpoint(
@@ -76,7 +78,7 @@ def save_checkpoint(
         storage.write_new(staged / MANIFEST, _manifest(step, staged, files))
         storage.sync_folder(staged)
         if final.exists():
-            # A checkpoint of this step was found damaged and the run went on from an older one.
+            # It is of the same step but an earlier moment, or damaged; `find` sees it until the new one is in place.
             storage.rename(final, folder / f".replaced-{step}-{uuid.uuid4().hex[:8]}")
         storage.rename(staged, final)
     except BaseException:
@@ -106,14 +108,15 @@ def verify(path: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, Any] = manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files = {str(name): (row["size"], row["sha256"]) for name, row in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptError(f"checkpoint: {path.name} has no readable manifest ({error}).") from None
-    for name, stated in files.items():
+    for name in {"model.safetensors", "state.json", *files}:
         file = path / name
-        if Path(name).name != name or not file.is_file():
+        if name not in files or Path(name).name != name or not file.is_file():
             raise CorruptError(f"checkpoint: {path.name}/{name} is missing.")
-        if file.stat().st_size != stated["size"] or storage.sha256(file) != stated["sha256"]:
+        size, digest = files[name]
+        if file.stat().st_size != size or storage.sha256(file) != digest:
             raise CorruptError(f"checkpoint: {path.name}/{name} differs from its manifest.")
     return manifest
 
@@ -129,14 +132,15 @@ def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log
     Raises:
         CorruptError: If there are checkpoints and none verifies.
     """
-    candidates = list(reversed(_steps(folder)))
+    candidates = list(reversed(_steps(folder, replaced=True)))
     preferred = _pointer(folder / BEST) if best else None
     candidates.sort(key=lambda path: path.name != preferred)
     for path in candidates:
         try:
             verify(path)
         except CorruptError as error:
-            warn(f"{error.message} Falling back to an older checkpoint.")
+            if not path.name.startswith("."):
+                warn(f"{error.message} Falling back to an older checkpoint.")
         else:
             return path
     if candidates:
@@ -183,20 +187,17 @@ def read_tensors(path: Path, shapes: Mapping[str, torch.Size] | None = None) -> 
         raise CorruptError(
             f"checkpoint: {path.name} must be a .safetensors file; others may run code when read and are refused unread."
         )
-    try:
-        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
-            names: set[str] = set(file.keys())
-            if shapes is not None:
-                _check_names(path, names, set(shapes))
-                for name, shape in shapes.items():
-                    found = tuple(file.get_slice(name).get_shape())
-                    if found != tuple(shape):
-                        raise CorruptError(
-                            f"checkpoint: {path.name}: {name} must have shape {list(shape)}, got {list(found)}."
-                        )
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CorruptError(f"checkpoint: {path.name} is not a sound safetensors file: {error}.") from None
+    with _sound(path), safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
+        names: set[str] = set(file.keys())
+        if shapes is not None:
+            _check_names(path, names, set(shapes))
+            for name, shape in shapes.items():
+                found = tuple(file.get_slice(name).get_shape())
+                if found != tuple(shape):
+                    raise CorruptError(
+                        f"checkpoint: {path.name}: {name} must have shape {list(shape)}, got {list(found)}."
+                    )
+        return {name: file.get_tensor(name) for name in names}
 
 
 def _load_module(path: Path, module: nn.Module) -> None:
@@ -249,13 +250,36 @@ def _restore_optimizer(
 ) -> None:
     by_name = {name: parameter for parameter, name in names.items()}
     optimizer.state.clear()
-    stored = read_tensors(path)
+    stored = read_tensors(path, _optimizer_shapes(path, by_name))
     for full, value in {**stored, **scalars}.items():
         name, _, key = full.rpartition("/")
         if name not in by_name:
             raise CorruptError(f"checkpoint: {path.name} is of another model: unexpected {name}.")
         parameter = by_name[name]
         optimizer.state[parameter][key] = _like(value, parameter) if isinstance(value, Tensor) else value
+
+
+def _optimizer_shapes(path: Path, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Size]:
+    """The shape of each stored tensor: its parameter's, or none for a count such as Adam's step."""
+    shapes: dict[str, torch.Size] = {}
+    for full, shape in _stored_shapes(path).items():
+        parameter = parameters.get(full.rpartition("/")[0])
+        if parameter is not None:
+            shapes[full] = parameter.shape if shape else torch.Size()
+    return shapes
+
+
+def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    with _sound(path), safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _sound(path: Path) -> Generator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CorruptError(f"checkpoint: {path.name} is not a sound safetensors file: {error}.") from None
 
 
 def _like(value: Tensor, parameter: nn.Parameter) -> Tensor:
@@ -265,9 +289,13 @@ def _like(value: Tensor, parameter: nn.Parameter) -> Tensor:
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
-def _steps(folder: Path) -> list[Path]:
-    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))]
-    return [path for _, path in sorted(found)]
+def _steps(folder: Path, *, replaced: bool = False) -> list[Path]:
+    """Checkpoints by step; with ``replaced``, also those that a crash left between being replaced and removed."""
+    found = [(int(match[1]), 1, path) for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))]
+    if replaced:
+        hidden = folder.glob(".replaced-*")
+        found += [(int(match[1]), 0, path) for path in hidden if (match := _REPLACED.fullmatch(path.name))]
+    return [path for _, _, path in sorted(found)]
 
 
 def _pointer(path: Path) -> str | None:
