@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from genzoo.cli import console
 from genzoo.cli.flags import DottedCommand
 from genzoo.cli.run import figure_formats
-from genzoo.errors import CorruptError, UsageError
+from genzoo.errors import UsageError
 from genzoo.recipe import Part
 from genzoo.types import Kind
 
@@ -34,21 +35,18 @@ def viz(context: click.Context, run: str, names: tuple[str, ...], out: str | Non
     """Draw figures of RUN from its last sound checkpoint."""
     from genzoo import storage
     from genzoo.compose.build import add_visualizer
-    from genzoo.engine.signals import Signals
     from genzoo.runs.draw import draw
 
     chosen = figure_formats(formats)
     loaded = _load(run)
     parts = _with_options(names, context.meta["genzoo.dotted"], "viz")
-    visualizers = {
-        key: add_visualizer(loaded.loaded.experiment, loaded.choice(Kind.VISUALIZER, part.name, part.options))
-        for key, part in parts.items()
-    }
+    choices = {key: loaded.choice(Kind.VISUALIZER, part.name, part.options) for key, part in parts.items()}
     folder = _folder(run, loaded, out)
-    if not folder.is_dir():
-        storage.make_folder(folder)
-    with Signals() as signals:
-        results = draw(visualizers, loaded.view, folder, formats=chosen, poll=signals.poll)
+    with _interruptible("viz"):
+        visualizers = {key: add_visualizer(loaded.loaded.experiment, choice) for key, choice in choices.items()}
+        if not folder.is_dir():
+            storage.make_folder(folder)
+        results = draw(visualizers, loaded.view, folder, formats=chosen)
     if as_json:
         console.print_json({"folder": str(folder), "figures": results})
     else:
@@ -66,17 +64,14 @@ def viz(context: click.Context, run: str, names: tuple[str, ...], out: str | Non
 def evaluate(context: click.Context, run: str, names: tuple[str, ...], as_json: bool) -> None:
     """Compute metrics of RUN; the numbers are kept in its run.json with their protocol."""
     from genzoo.compose.build import add_metric
-    from genzoo.engine.signals import Signals
     from genzoo.runs.draw import measure
 
     loaded = _load(run)
     parts = _with_options(names, context.meta["genzoo.dotted"], "eval")
-    metrics = {
-        key: add_metric(loaded.loaded.experiment, loaded.choice(Kind.METRIC, part.name, part.options))
-        for key, part in parts.items()
-    }
-    with Signals() as signals:
-        results = measure(metrics, loaded.view, poll=signals.poll)
+    choices = {key: loaded.choice(Kind.METRIC, part.name, part.options) for key, part in parts.items()}
+    with _interruptible("eval"):
+        metrics = {key: add_metric(loaded.loaded.experiment, choice) for key, choice in choices.items()}
+        results = measure(metrics, loaded.view)
     for key, result in results.items():
         result["options"] = metrics[key].options.model_dump(mode="json")
         result["checkpoint"] = loaded.loaded.checkpoint.name
@@ -112,7 +107,8 @@ def sample(run: str, number: int, label: int | None, seed: int, out: str, force:
     """Draw samples from the trained model of RUN."""
     target = _target(out, (".png", ".npz"), force)
     loaded = _load(run)
-    images = loaded.sample(number, label, seed=seed)
+    with _interruptible("sample"):
+        images = loaded.sample(number, label, seed=seed)
     if target.suffix == ".npz":
         _save_arrays(target, {"images": images.cpu().numpy()})
     else:
@@ -140,8 +136,9 @@ def encode(run: str, out: str, split: str, limit: int | None, force: bool) -> No
 
     target = _target(out, (".npz",), force)
     loaded = _load(run)
-    batch = loaded.view.batch(limit, split)
-    codes = encode_batch(loaded.model, batch)
+    with _interruptible("encode"):
+        batch = loaded.view.batch(limit, split)
+        codes = encode_batch(loaded.model, batch)
     arrays = {f"codes_{level + 1}" if level else "codes": z.cpu().numpy() for level, z in enumerate(codes.levels)}
     for name, values in (("labels", batch.label), ("factors", batch.factors)):
         if values is not None:
@@ -151,14 +148,23 @@ def encode(run: str, out: str, split: str, limit: int | None, force: bool) -> No
     click.echo(f"{target}: {shapes}")
 
 
+@contextmanager
+def _interruptible(command: str) -> Generator[None]:
+    """Leave at the first signal: what was written is whole, and nothing else needs to be saved."""
+    from genzoo.engine.signals import Signals, StopRequested
+    from genzoo.errors import Interrupted
+
+    with Signals() as signals:
+        try:
+            with signals.at_once():
+                yield
+        except StopRequested as stop:
+            raise Interrupted(stop.signum, f"{command}: stopped by signal {stop.signum}.") from None
+
+
 def _load(run: str) -> Run:
     from genzoo.api import load
 
-    if Path(run).suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
-        raise CorruptError(
-            f"run: {run} is not a run folder but a file of a kind that may hold pickled code, which genzoo never reads.",
-            "Name a run folder; see `genzoo runs list`.",
-        )
     return load(run)
 
 

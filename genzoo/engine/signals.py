@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 
 class StopRequested(BaseException):
-    """Raised by `Signals.poll` inside work that can simply be left, such as an evaluation or a figure."""
+    """Raised by `Signals` inside work that can simply be left, such as an evaluation or a figure."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -18,12 +20,14 @@ class StopRequested(BaseException):
 class Signals:
     """While entered, SIGINT and SIGTERM set ``received``; a second SIGINT raises KeyboardInterrupt at once.
 
+    Within `at_once` the first signal raises `StopRequested` by itself, since nothing there needs to be saved.
     Outside the main thread handlers cannot be installed, and the flag stays unset.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._previous: dict[int, object] = {}
+        self._at_once = False
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
@@ -43,7 +47,19 @@ class Signals:
         if self.received is not None:
             raise StopRequested(self.received)
 
+    @contextmanager
+    def at_once(self) -> Generator[None]:
+        """In a block that may be left anywhere: raise `StopRequested` as soon as a signal comes, or came before."""
+        self._at_once = True
+        try:
+            self.poll()
+            yield
+        finally:
+            self._at_once = False
+
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         if self.received is not None and signum == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signum
+        if self._at_once:
+            raise StopRequested(signum)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ def draw(
     folder: Path,
     *,
     formats: tuple[str, ...] = ("png",),
-    poll: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Draw every visualizer's figures into ``folder``.
 
@@ -37,14 +37,12 @@ def draw(
         view: The run.
         folder: Where the files go; it exists.
         formats: ``png``, ``svg``, or both.
-        poll: Called before each visualizer; may raise to leave.
 
     Returns:
         key → ``{"files": [name, …]}`` or ``{"error": "…"}``, for run.json.
     """
     results: dict[str, Any] = {}
     for key, visualizer in visualizers.items():
-        poll()
         if visualizer.needs_history and not view.history:
             results[key] = {"error": "the run has no finished epoch yet"}
             continue
@@ -58,40 +56,42 @@ def draw(
             results[key] = {"files": files}
         except (KeyboardInterrupt, StopRequested, Interrupted):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             results[key] = {"error": _told(f"figure {key}", error)}
     return results
 
 
-def measure(metrics: Mapping[str, Metric], view: RunView, *, poll: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def measure(metrics: Mapping[str, Metric], view: RunView) -> dict[str, Any]:
     """Every metric's numbers: key → ``{"values": …, "protocol": …, "unit": …}`` or ``{"error": "…"}``. See `draw`."""
     results: dict[str, Any] = {}
     for key, metric in metrics.items():
-        poll()
         try:
             with at_rest(view, f"metric:{key}"):
                 values = {name or key: float(value) for name, value in metric.evaluate(view).items()}
             results[key] = {"values": values, "protocol": metric.protocol, "unit": metric.unit}
         except (KeyboardInterrupt, StopRequested, Interrupted):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             results[key] = {"error": _told(f"metric {key}", error)}
     return results
 
 
 @contextmanager
-def at_rest(view: RunView, stream: str) -> Iterator[None]:
-    """The model in eval mode, gradients off, the random state seeded by the view's seed and ``stream``; all put back."""
+def at_rest(view: RunView, stream: str) -> Generator[None]:
+    """The model in eval mode, gradients off, the random state seeded by the view's seed and ``stream``; all put back.
+
+    What a plugin prints meanwhile goes to stderr.
+    """
     training = view.model.training
     view.model.eval()
     try:
-        with torch.no_grad(), seeded(derive(view.seed, *stream.split(":"))):
+        with torch.no_grad(), redirect_stdout(sys.stderr), seeded(derive(view.seed, *stream.split(":"))):
             yield
     finally:
         view.model.train(training)
 
 
-def _told(what: str, error: Exception) -> str:
+def _told(what: str, error: BaseException) -> str:
     message = str(error) if isinstance(error, GenzooError) else f"{type(error).__name__}: {error}"
     _log.warning("%s failed: %s", what, message)
     _log.debug("%s", "".join(traceback.format_exception(error)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from genzoo import __version__, storage
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
 from genzoo.engine.checkpoint import BEST, find, load_checkpoint, prune, read_state, save_checkpoint
+from genzoo.engine.settings import choose
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.engine.train import Tick, Trainer
 from genzoo.errors import GenzooError, Interrupted, UsageError
@@ -77,13 +80,12 @@ def start(
     """
     experiment = build(resolved)
     parts = splits(experiment.dataset, resolved.train)
+    choose(resolved.train, experiment.model)
     folder = create(out, resolved.model.name, name)
     with folder.locked():
         storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
         folder.write_record(_first_record(resolved, argv))
-        job = _Job(folder, experiment, parts, host, reporter or Reporter(), formats)
-        job.trainer.initialise()
-        return job.run()
+        return _Job(folder, experiment, parts, host, reporter or Reporter(), formats).run(fresh=True)
 
 
 def resume(
@@ -125,7 +127,6 @@ def resume(
         job = _Job(folder, experiment, parts, host, reporter, formats)
         checkpoint = find(folder.checkpoints, warn=reporter.warn)
         if checkpoint is None:
-            job.trainer.initialise()
             folder.rewind(0)
         else:
             job.trainer.restore(read_state(checkpoint))
@@ -142,7 +143,7 @@ def resume(
             {"at": _now(), "step": job.trainer.state.step, "argv": list(argv), "warnings": told},
         ]
         folder.write_record({**record, "status": "running", "components": resolved.records(), "resumed": resumed})
-        return job.run()
+        return job.run(fresh=checkpoint is None)
 
 
 class _Job:
@@ -163,6 +164,7 @@ class _Job:
         self.signals = Signals()
         self.figures: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
+        self._trackers: set[str] = set()
         self._drawn_at = -1
 
     # The trainer's observer.
@@ -201,30 +203,40 @@ class _Job:
 
     # The job.
 
-    def run(self) -> Outcome:
-        """Train to the end and write the record, whatever happens."""
-        with _logging_to(self.folder.log_file), self.signals:
+    def run(self, *, fresh: bool) -> Outcome:
+        """Train to the end and write the record, whatever happens; ``fresh`` if there is no checkpoint to go on from.
+
+        What plugins print goes to stderr, so that stdout carries results alone.
+        """
+        with _logging_to(self.folder.log_file), self.signals, redirect_stdout(sys.stderr):
             try:
-                self._begin()
-                self.trainer.fit(self.signals)
-                return self._end()
-            except StopRequested as stop:
-                error = Interrupted(stop.signum, f"run: stopped by signal {stop.signum} after training.")
-                self._failed(error, "interrupted")
-                raise error from None
-            except Interrupted as error:
-                self._failed(error, "interrupted")
-                raise
+                return self._run(fresh)
             except KeyboardInterrupt:
-                self._record_end("interrupted", 130, "stopped at once by a second signal")
+                self._failed(Interrupted(signal.SIGINT, "run: stopped at once by a second signal."), "interrupted")
                 raise
-            except (GenzooError, Exception) as error:
-                shown = _as_genzoo(error)
-                _log.error("run failed", exc_info=error)
-                self._failed(shown, "failed")
-                if shown is error:
-                    raise
-                raise shown from error
+
+    def _run(self, fresh: bool) -> Outcome:
+        try:
+            if fresh:
+                self.trainer.initialise()
+            self._begin()
+            self.trainer.fit(self.signals)
+            return self._end()
+        except StopRequested as stop:
+            error = Interrupted(stop.signum, f"run: stopped by signal {stop.signum} after training.")
+            self._failed(error, "interrupted")
+            raise error from None
+        except Interrupted as error:
+            self._failed(error, "interrupted")
+            raise
+        except (Exception, SystemExit) as error:
+            shown = _as_genzoo(error)
+            _log.info("run failed", exc_info=error)
+            self._draw_at_last()
+            self._failed(shown, "failed")
+            if shown is error:
+                raise
+            raise shown from error
 
     def last_row(self) -> Mapping[str, Any] | None:
         """The last epoch's row, with the test numbers of the fitted prior where one was fitted after it."""
@@ -268,15 +280,17 @@ class _Job:
         self._lifecycle("genzoo_run_start", folder=self.folder.path, record=self.folder.record())
 
     def _end(self) -> Outcome:
-        self._draw(self.trainer.epochs, poll=True)
-        view = make_view(self.experiment, self.parts, self.folder)
-        self.metrics = measure(self.experiment.metrics, view, poll=self.signals.poll)
+        with self.signals.at_once():
+            self._draw(self.trainer.epochs)
+            view = make_view(self.experiment, self.parts, self.folder)
+            self.metrics = measure(self.experiment.metrics, view)
         for key, result in self.metrics.items():
             if "error" in result:
                 self.reporter.warn(f"metric {key} failed: {result['error']}")
         row = self.last_row()
         told = self._verdict(row) if row else ""
-        failed = [key for key, result in {**self.figures, **self.metrics}.items() if "error" in result]
+        failed = [key for key, result in [*self.figures.items(), *self.metrics.items()] if "error" in result]
+        failed += sorted(self._trackers)
         code = 1 if failed else 0
         reason = f"failed: {', '.join(failed)}" if failed else "trained to the end"
         self._record_end("finished", code, reason, verdict=told, summary=row)
@@ -296,50 +310,49 @@ class _Job:
         report_setup = size == 2 and self.experiment.dataset.spec.shape == (1, 28, 28)
         return verdict(row, units, size, report_setup=report_setup)
 
-    def _draw(self, epoch: int, *, poll: bool = False) -> None:
+    def _draw(self, epoch: int) -> None:
         if not self.experiment.visualizers or self._drawn_at == epoch:
             return
         view = make_view(self.experiment, self.parts, self.folder)
-        results = draw(
-            self.experiment.visualizers,
-            view,
-            self.folder.figures,
-            formats=self.formats,
-            poll=self.signals.poll if poll else lambda: None,
-        )
+        results = draw(self.experiment.visualizers, view, self.folder.figures, formats=self.formats)
         self.figures.update(results)
         self._drawn_at = epoch
         self.reporter.figures(results, self.folder.figures)
 
     def _failed(self, error: GenzooError, status: str) -> None:
-        """Leave figures of what there is, and the record."""
+        """Leave the record of a run that did not come to its end."""
+        if status == "interrupted":
+            error.hint = f"Go on with `genzoo run --resume {self.folder.path}`."
+        try:
+            self._record_end(status, error.exit_code, error.message)
+        except GenzooError as second:
+            _log.warning("the record could not be written: %s", second)
+
+    def _draw_at_last(self) -> None:
+        """Figures of what there is, after a failure."""
         try:
             self._draw(self.trainer.state.epochs_done)
         except Exception as second:
             _log.debug("figures after a failure failed too", exc_info=second)
-        if status == "interrupted":
-            error.hint = f"Go on with `genzoo run --resume {self.folder.path}`."
-        self._record_end(status, error.exit_code, error.message)
 
     def _record_end(self, status: str, code: int, reason: str, **more: Any) -> None:
-        try:
-            self.folder.update_record(
-                status=status,
-                ended=_now(),
-                exit_code=code,
-                exit_reason=reason,
-                figures=self.figures,
-                metrics=self.metrics,
-                **more,
-            )
-        except GenzooError as error:
-            _log.warning("the record could not be written: %s", error)
+        before = self.folder.record()
+        self.folder.update_record(
+            status=status,
+            ended=_now(),
+            exit_code=code,
+            exit_reason=reason,
+            figures={**before.get("figures", {}), **self.figures},
+            metrics={**before.get("metrics", {}), **self.metrics},
+            **more,
+        )
         files = [self.folder.figures / name for result in self.figures.values() for name in result.get("files", [])]
         self._lifecycle("genzoo_run_end", folder=self.folder.path, status=status, figures=files)
 
     def _lifecycle(self, hook: str, **arguments: Any) -> None:
         problems: list[Problem] = self.host.call_lifecycle(hook, **arguments)
         for problem in problems:
+            self._trackers.add(f"tracker {problem.distribution}")
             self.reporter.warn(str(problem))
 
 
@@ -396,7 +409,7 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def _as_genzoo(error: Exception) -> GenzooError:
+def _as_genzoo(error: BaseException) -> GenzooError:
     """The error as one sentence with an exit code."""
     if isinstance(error, GenzooError):
         return error
@@ -414,11 +427,22 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class _RunLog(logging.FileHandler):
+    """A log whose disk may fill up: what it cannot write is lost, and the run goes on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name that logging calls
+        pass
+
+
 @contextmanager
-def _logging_to(path: Path) -> Any:
+def _logging_to(path: Path) -> Generator[None]:
     """Everything that genzoo logs, tracebacks included, also goes to the run's log."""
     logger = logging.getLogger("genzoo")
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = _RunLog(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = logger.level
     logger.addHandler(handler)
@@ -428,4 +452,5 @@ def _logging_to(path: Path) -> Any:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
-        handler.close()
+        with suppress(OSError):
+            handler.close()

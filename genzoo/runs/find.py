@@ -33,9 +33,15 @@ def find_run(name: str, root: Path | None = None) -> RunFolder:
     Raises:
         UsageError: If there is none, or the part of a name fits several.
         PluginError: If no plugin ships the ``zoo:`` run.
+        CorruptError: If it names a pickle, which is refused unread.
     """
     if name.startswith("zoo:"):
         return _shipped(host().resource("run", name.removeprefix("zoo:")))
+    if Path(name).suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
+        raise CorruptError(
+            f"run: {name} is not a run folder but a file of a kind that may hold pickled code, which genzoo never reads.",
+            "Name a run folder; see `genzoo runs list`.",
+        )
     root = root or runs_root()
     if is_run(Path(name)):
         return RunFolder(Path(name))
