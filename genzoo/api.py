@@ -11,6 +11,7 @@ from genzoo.compose.plan import Choice, Plan, plan
 from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.host import host as default_host
+from genzoo.interfaces.scheduler import Scheduler
 from genzoo.recipe import Part, Recipe, TrainOptions
 from genzoo.runs.find import find_run, runs_root
 from genzoo.runs.folder import RunFolder
@@ -176,7 +177,7 @@ def run(
     Args:
         model: Name, or (name, options), as ``("vae", {"latent_dim": 8})``.
         data, network, likelihood, prior, loss: Parts, likewise; None takes the model's companions and the defaults.
-        scheduler: One for ``beta``, or slot → one or several.
+        scheduler: One for the quantity that it usually drives, or slot → one or several.
         viz: Visualizers, or key → visualizer.
         metrics: Metrics, or key → metric.
         out: Folder of runs.
@@ -204,8 +205,7 @@ def run(
         visualizers=_keyed(viz),
         metrics=_keyed(metrics),
         train=train,
-        **{kind: _part(part) for kind, part in optional.items() if part is not None},
-    )
+    ).model_copy(update={kind: _part(part) for kind, part in optional.items() if part is not None})
     return run_recipe(recipe, out=out, name=name, progress=progress)
 
 
@@ -267,16 +267,25 @@ def _keyed(parts: Iterable[Named] | Mapping[str, Named]) -> dict[str, Part]:
     if isinstance(parts, str):
         parts = [parts]
     if isinstance(parts, Mapping):
-        return {key: _part(named) for key, named in parts.items()}
-    found = [_part(named) for named in parts]
-    return {part.name: part for part in found}
+        return {str(key): _part(named) for key, named in parts.items()}
+    found: dict[str, Part] = {}
+    for part in map(_part, parts):
+        key = part.name.rpartition(":")[2]
+        if key in found:
+            raise UsageError(
+                f"run: {key} must be given once, got it twice.", "Give each a key of its own: {key: name}."
+            )
+        found[key] = part
+    return found
 
 
 def _schedulers(scheduler: Named | Mapping[str, Any] | None) -> dict[str, list[Part]] | None:
     if scheduler is None:
         return None
     if not isinstance(scheduler, Mapping):
-        return {"beta": [_part(scheduler)]}
+        part = _part(scheduler)
+        kind: type[Scheduler] = default_host().get(Kind.SCHEDULER, part.name).load()
+        return {kind.default_slot: [part]}
     return {
         slot: [_part(parts)] if isinstance(parts, str | tuple) else [_part(part) for part in parts]
         for slot, parts in scheduler.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import pluggy
 
@@ -17,7 +17,13 @@ API_VERSION = "1.0"
 
 PROJECT = "genzoo"
 _F = TypeVar("_F", bound=Callable[..., Any])
-hookimpl: Callable[[_F], _F] = pluggy.HookimplMarker(PROJECT)  # pyright: ignore[reportAssignmentType]
+
+
+class _Marker(Protocol):
+    def __call__(self, function: _F, /) -> _F: ...
+
+
+hookimpl = cast("_Marker", pluggy.HookimplMarker(PROJECT))
 """Marks a function of a plugin's declaration module as the implementation of the hook of that name."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

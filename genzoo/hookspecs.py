@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import pluggy
 
@@ -22,7 +22,13 @@ from genzoo.declare import PROJECT, Component, Resource
 from genzoo.types import Kind
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-hookspec: Callable[[_F], _F] = pluggy.HookspecMarker(PROJECT)  # pyright: ignore[reportAssignmentType]
+
+
+class _Marker(Protocol):
+    def __call__(self, function: _F, /) -> _F: ...
+
+
+hookspec = cast("_Marker", pluggy.HookspecMarker(PROJECT))
 
 COMPONENT_HOOKS: Mapping[Kind, str] = {
     Kind.MODEL: "genzoo_models",

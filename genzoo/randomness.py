@@ -5,7 +5,7 @@ Distributions of torch take no generator, so the default generator is seeded ins
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _MASK = (1 << 64) - 1
@@ -35,7 +35,7 @@ def _mix(value: int) -> int:
 
 
 @contextmanager
-def seeded(seed: int | None) -> Iterator[None]:
+def seeded(seed: int | None) -> Generator[None]:
     """Run a block under a seed of torch's default generators and restore their state afterwards.
 
     Args:

@@ -6,7 +6,11 @@ A recipe may leave things out; `genzoo.compose` fills them in from the model's c
 
 from __future__ import annotations
 
+import re
 import tomllib
+import types
+import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -59,7 +63,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: int = Field(default=SCHEMA, alias="schema")
     summary: str = ""
     model: Part
     dataset: Part | None = None
@@ -95,18 +99,19 @@ def read_recipe(path: Path) -> Recipe:
         UsageError: If the file is absent, is no TOML, names an unknown field or is of a newer schema.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
     except FileNotFoundError:
         raise UsageError(f"recipe: {path} does not exist.", "See `genzoo recipe list`.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe: {path} is not valid TOML: {error}.") from None
     except OSError as error:
         raise UsageError(f"recipe: {path} cannot be read: {error.strerror}.") from None
-    return parse_recipe(content, str(path))
+    return parse_recipe(content, str(path), text)
 
 
-def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
-    """A recipe from the content of a TOML file. See `read_recipe`."""
+def parse_recipe(content: dict[str, Any], source: str, text: str = "") -> Recipe:
+    """A recipe from the content of a TOML file, and its text, where there is one, to name lines. See `read_recipe`."""
     schema = content.get("schema", SCHEMA)
     if isinstance(schema, int) and schema > SCHEMA:
         raise UsageError(
@@ -115,8 +120,12 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"recipe: {source}: " + explain(error, Recipe)) from None
-    recipe.train_options()
+        raise UsageError(f"recipe: {source}{_line(error, text)}: {explain(error, Recipe)}") from None
+    try:
+        TrainOptions.model_validate(recipe.train)
+    except ValidationError as error:
+        where = _line(error, text, ("train",))
+        raise UsageError(f"recipe: {source}{where}: train: {explain(error, TrainOptions)}") from None
     return recipe
 
 
@@ -127,11 +136,78 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        leaf, choices = str(first["loc"][-1]), list(model.model_fields) if len(first["loc"]) == 1 else []
-        near = difflib.get_close_matches(leaf, choices, 1)
+        choices = _fields_at(model, first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), choices, 1)
         hint = f" Did you mean {near[0]}?" if near else (f" Choose from {', '.join(choices)}." if choices else "")
         return f"{path} is not an option.{hint}"
-    return f"{path}: {first['msg'].lower()}, got {first['input']!r}."
+    if first["type"] == "missing":
+        return f"{path} must be given, and is not."
+    rule = first["msg"].replace("Input should be", "must be", 1).replace("Input should", "must", 1)
+    return f"{path}: {rule}, got {first['input']!r}."
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int | None:
+    """The line of a TOML text, counted from 1, where a key or a table is written; of its table where that is not found.
+
+    Args:
+        text: Valid TOML.
+        path: Keys from the outside in, and indices into arrays of tables.
+
+    Example:
+        >>> line_of("[model]\\nname = 'vae'\\n[model.options]\\nlatent-dim = 2", ["model", "options", "latent-dim"])
+        4
+    """
+    found: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = _keys(header[2])
+            if header[1] == "[[":
+                index = counts[table] = counts.get(table, -1) + 1
+                table = (*table, str(index))
+            found.setdefault(table, number)
+        elif key := _KEY.match(line):
+            found.setdefault((*table, *_keys(key[1])), number)
+    wanted = tuple(str(part) for part in path)
+    for length in range(len(wanted), 0, -1):
+        if wanted[:length] in found:
+            return found[wanted[:length]]
+    return None
+
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([^\]#]+?)\s*\]")
+_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _line(error: ValidationError, text: str, above: tuple[str, ...] = ()) -> str:
+    line = line_of(text, (*above, *error.errors(include_url=False)[0]["loc"]))
+    return "" if line is None else f", line {line}"
+
+
+def _fields_at(model: Any, path: Sequence[str | int]) -> list[str]:
+    """Names of the fields of the model that lies at ``path`` within another; none where no model does."""
+    for part in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
+            model = field.annotation if field else None
+            model = (
+                next((a for a in typing.get_args(model) if a is not type(None)), model) if _optional(model) else model
+            )
+        else:
+            # The items of a list or the values of a mapping.
+            model = (typing.get_args(model) or (None,))[-1]
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [field.alias or name for name, field in model.model_fields.items()]
+    return []
+
+
+def _optional(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _without_none(value: Any) -> Any:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
-from genzoo.compose.plan import DEFAULT_SCHEDULERS, PART_KINDS, default_part
+from genzoo.compose.plan import PART_KINDS, default_part, default_schedulers
+from genzoo.declare import Companion
 from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.interfaces.scheduler import Scheduler
@@ -40,7 +41,19 @@ class DottedCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See `click.Command.parse_args`."""
         rest, ctx.meta["genzoo.dotted"] = split_dotted(args)
+        self._refuse_twice(ctx, rest)
         return super().parse_args(ctx, rest)
+
+    def _refuse_twice(self, ctx: click.Context, args: list[str]) -> None:
+        """Click would take the last of ``--epochs 3 --epochs 4``, and nobody would know."""
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        seen: set[str] = set()
+        for parameter in order:
+            if not isinstance(parameter, click.Option) or parameter.multiple or parameter.count:
+                continue
+            if parameter.name in seen and (not parameter.is_flag or parameter.secondary_opts):
+                raise UsageError(f"{ctx.info_name}: {parameter.opts[0]} must be given once, got it twice.")
+            seen.add(str(parameter.name))
 
 
 def split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[Dotted]]:
@@ -139,9 +152,9 @@ def recipe_of(
         "train": {**(base.train if base else {}), **{k: v for k, v in train.items() if v is not None}},
     }
     for kind in PART_KINDS:
-        part: Part | None = getattr(base, kind) if base else None
+        before: Part | None = getattr(base, kind) if base else None
         name = named.parts.get(kind)
-        values[str(kind)] = Part(name=name) if name and (part is None or part.name != name) else part
+        values[str(kind)] = Part(name=name) if name and (before is None or before.name != name) else before
     schedulers = _named_schedulers(base, named.schedulers, host)
     visualizers = _keyed(base.visualizers if base else {}, named.visualizers, "viz")
     metrics = _keyed(base.metrics if base else {}, named.metrics, "metric")
@@ -152,12 +165,12 @@ def recipe_of(
         if group == "model" and len(path) == 2:
             model = _with(model, key, value)
         elif group == "scheduler" and len(path) >= 2:
-            schedulers = _scheduler_option(schedulers, path, value, shown)
+            schedulers = _scheduler_option(schedulers, companions.get(Kind.SCHEDULER), path, value, shown)
         elif group in {"viz", "metric"} and len(path) == 3:
             _keyed_option(visualizers if group == "viz" else metrics, group, path[1], key, value, shown)
         elif (kind := _kind_of(group)) is not None and len(path) == 2:
-            part = values[str(kind)] or default_part(kind, companions.get(kind))
-            values[str(kind)] = _with(part, key, value)
+            chosen: Part = values[str(kind)] or default_part(kind, companions.get(kind))
+            values[str(kind)] = _with(chosen, key, value)
         else:
             raise _no_such(shown, group)
     return Recipe(model=model, schedulers=schedulers, visualizers=visualizers, metrics=metrics, **values)
@@ -206,17 +219,22 @@ def _keyed(before: Mapping[str, Part], named: Sequence[str], flag: str) -> dict[
 
 
 def _scheduler_option(
-    schedulers: dict[str, list[Part]] | None, path: tuple[str, ...], value: str, shown: str
+    schedulers: dict[str, list[Part]] | None,
+    companion: Companion | None,
+    path: tuple[str, ...],
+    value: str,
+    shown: str,
 ) -> dict[str, list[Part]]:
     """Options of ``--scheduler.OPTION``, ``--scheduler.SLOT.OPTION`` or ``--scheduler.SLOT.NAME.OPTION``."""
-    all_slots = {slot: [Part(name=name)] for slot, name in DEFAULT_SCHEDULERS.items()} | (schedulers or {})
+    option = path[-1]
+    all_slots = {slot: [part] for slot, part in default_schedulers(companion).items()} | (schedulers or {})
     pool = schedulers or all_slots
     if len(path) == 2:
         if sum(map(len, pool.values())) != 1:
             names = ", ".join(f"{slot}={part.name}" for slot, parts in pool.items() for part in parts)
             raise UsageError(
                 f"run: {shown} must say which scheduler it means, since there are several ({names}).",
-                f"Write --scheduler.{next(iter(pool))}.{path[1]} {value}.",
+                f"Write --scheduler.{next(iter(pool))}.{option} {value}.",
             )
         slot = next(iter(pool))
     else:
@@ -227,13 +245,14 @@ def _scheduler_option(
                 f"Add --scheduler {slot}=NAME.",
             )
     parts = all_slots[slot]
-    chosen = [i for i, part in enumerate(parts) if len(path) < 4 or part.name == path[2]]
+    wanted = path[2] if len(path) > 3 else None
+    chosen = [i for i, part in enumerate(parts) if wanted in (None, part.name)]
     if len(chosen) != 1:
         raise UsageError(
             f"run: {shown} must name one of the schedulers of {slot}: {', '.join(part.name for part in parts)}.",
-            f"Write --scheduler.{slot}.{parts[0].name}.{path[-1]} {value}.",
+            f"Write --scheduler.{slot}.{parts[0].name}.{option} {value}.",
         )
-    changed = [_with(part, path[-1], value) if i == chosen[0] else part for i, part in enumerate(parts)]
+    changed = [_with(part, option, value) if i == chosen[0] else part for i, part in enumerate(parts)]
     return {**(schedulers or {}), slot: changed}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +12,9 @@ import click
 
 from genzoo.cli import console
 from genzoo.cli.flags import DottedCommand, Named, options_of, recipe_of
-from genzoo.errors import UsageError
-from genzoo.recipe import Recipe, TrainOptions, read_recipe
+from genzoo.compose.plan import PART_KINDS
+from genzoo.errors import GenzooError, UsageError
+from genzoo.recipe import Part, Recipe, TrainOptions, line_of, read_recipe
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
@@ -95,7 +98,7 @@ def command(
     if resume is not None:
         outcome = _resume(resume, named, dotted, train, recipe, chosen, out)
     else:
-        base = named_recipe(recipe) if recipe else None
+        base = checked_recipe(recipe) if recipe else None
         resolved = plan(recipe_of(base, named, dotted, train, host()), host())
         if dry_run:
             _print_plan(resolved, as_json)
@@ -123,9 +126,75 @@ def named_recipe(name: str) -> Recipe:
     from genzoo.host import host
 
     path = Path(name)
-    if path.suffix == ".toml" or path.exists():
-        return read_recipe(path)
+    with suppress(OSError):  # A name that is too long for a file.
+        if path.suffix == ".toml" or "/" in name or path.is_file():
+            return read_recipe(path)
     return read_recipe(host().resource("recipe", name).path)
+
+
+def checked_recipe(name: str) -> Recipe:
+    """`named_recipe`, with every option checked, so that a fault names the file and the line.
+
+    Raises:
+        GenzooError: As `named_recipe`, and if a part or an option of it is refused.
+    """
+    from genzoo.compose.plan import plan
+    from genzoo.host import host
+
+    recipe = named_recipe(name)
+    try:
+        plan(recipe, host())
+    except GenzooError as error:
+        where = _where(recipe, name, error)
+        if where:
+            error.message = f"recipe: {where}: {error.message}"
+        raise
+    return recipe
+
+
+def _where(recipe: Recipe, name: str, error: GenzooError) -> str:
+    """The file and line of the part, and of the option, that an error is about; empty where it cannot be told."""
+    from genzoo.host import host
+
+    path = Path(name)
+    if not path.is_file():
+        return ""
+    text = path.read_text(encoding="utf-8")
+    for kind, place, part in _parts_of(recipe):
+        try:
+            installed = host().get(kind, part.name)
+        except GenzooError as refused:
+            if refused.message == error.message:
+                return _at(path, text, [*place, "name"])
+            continue
+        for key, value in part.options.items():
+            try:
+                installed.make_options({key: value})
+            except GenzooError as refused:
+                if isinstance(refused, type(error)):
+                    return _at(path, text, [*place, "options", key])
+    return str(path)
+
+
+def _at(path: Path, text: str, place: list[str]) -> str:
+    line = line_of(text, place)
+    return str(path) if line is None else f"{path}, line {line}"
+
+
+def _parts_of(recipe: Recipe) -> Iterator[tuple[Kind, list[str], Part]]:
+    """Every part of a recipe, with its kind and its place in the file."""
+    yield Kind.MODEL, ["model"], recipe.model
+    for kind in PART_KINDS:
+        part: Part | None = getattr(recipe, kind)
+        if part is not None:
+            yield kind, [str(kind)], part
+    for slot, parts in (recipe.schedulers or {}).items():
+        for number, part in enumerate(parts):
+            yield Kind.SCHEDULER, ["schedulers", slot, str(number)], part
+    for key, part in recipe.visualizers.items():
+        yield Kind.VISUALIZER, ["visualizers", key], part
+    for key, part in recipe.metrics.items():
+        yield Kind.METRIC, ["metrics", key], part
 
 
 def figure_formats(text: str) -> tuple[str, ...]:

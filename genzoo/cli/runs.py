@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from genzoo import storage
 from genzoo.cli import console
 from genzoo.errors import RunExistsError, UsageError
 from genzoo.runs.find import all_runs, find_run, runs_root
@@ -136,12 +137,11 @@ def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
     for folder in folders:
         if not yes:
             click.confirm(f"Remove {folder.path} and all that it holds?", abort=True)
-        shutil.rmtree(folder.path)
+        storage.remove_folder(folder.path)
         click.echo(f"Removed {folder.path}")
 
 
 def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFolder], title: str) -> None:
-    from genzoo import storage
     from genzoo.parts.figures import render
     from genzoo.runs.curves import compare_curves
 
@@ -154,8 +154,9 @@ def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFol
 def _removable(name: str, out: str | None) -> RunFolder:
     if name.startswith("zoo:"):
         raise UsageError(f"runs rm: {name} is shipped by a plugin and is not yours to remove.")
-    if Path(name).exists() and not is_run(Path(name)):
-        raise UsageError(f"runs rm: {name} is no run folder; nothing was removed.", "See `genzoo runs list`.")
+    with suppress(OSError):  # A name that is too long for a file.
+        if Path(name).exists() and not is_run(Path(name)):
+            raise UsageError(f"runs rm: {name} is no run folder; nothing was removed.", "See `genzoo runs list`.")
     folder = find_run(name, runs_root(out))
     if folder.path.is_symlink() or folder.path.resolve() in Path.cwd().resolve().parents:
         raise UsageError(f"runs rm: {folder.path} is a link or holds the current folder; nothing was removed.")

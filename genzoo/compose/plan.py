@@ -31,18 +31,23 @@ DEFAULT_SCHEDULERS: Mapping[str, str] = {"beta": "linear-warmup"}
 
 @dataclass(frozen=True)
 class Choice:
-    """One resolved component: its declaration, its typed options, and whether the user asked for it."""
+    """One resolved component: its declaration, its typed options, and whether the user asked for it.
+
+    ``qualified`` if it was named ``dist:name``, as it must be where two distributions claim the name.
+    """
 
     installed: Installed
     options: Options
     asked: bool
+    qualified: bool = False
 
     @property
     def name(self) -> str:
         return self.installed.name
 
     def part(self) -> Part:
-        return Part(name=self.name, options=self.options.model_dump(mode="json"))
+        name = self.installed.qualified if self.qualified else self.name
+        return Part(name=name, options=self.options.model_dump(mode="json"))
 
     def record(self) -> dict[str, Any]:
         """What run.json keeps of it."""
@@ -83,8 +88,7 @@ class Plan:
             visualizers={key: choice.part() for key, choice in self.visualizers.items()},
             metrics={key: choice.part() for key, choice in self.metrics.items()},
             train=self.train.model_dump(mode="json"),
-            **{str(kind): choice.part() for kind, choice in self.parts.items()},
-        )
+        ).model_copy(update={str(kind): choice.part() for kind, choice in self.parts.items()})
 
     def records(self) -> dict[str, Any]:
         """Every component with distribution, version and options, for run.json."""
@@ -130,11 +134,19 @@ def default_part(kind: Kind, companion: Companion | None) -> Part:
     return Part(name=name, options=dict(options))
 
 
+def default_schedulers(companion: Companion | None) -> dict[str, Part]:
+    """Slot → what drives it when nobody names a scheduler for it; a model's companion drives beta."""
+    return {
+        slot: Part(name=name) if companion is None else default_part(Kind.SCHEDULER, companion)
+        for slot, name in DEFAULT_SCHEDULERS.items()
+    }
+
+
 def _part(host: Host, kind: Kind, asked: Part | None, model: Installed, companion: Companion | None) -> Choice:
     default = default_part(kind, companion)
     if asked is None:
         return _choose(host, kind, default, asked=False)
-    if asked.name == default.name:
+    if asked.name.rpartition(":")[2] == default.name:
         merged = Part(name=asked.name, options={**default.options, **asked.options})
         return _choose(host, kind, merged, asked=True)
     if model.component.base and default.options:
@@ -151,8 +163,7 @@ def _schedulers(
     host: Host, asked: Mapping[str, list[Part]] | None, companion: Companion | None
 ) -> dict[str, tuple[Choice, ...]]:
     chosen: dict[str, tuple[Choice, ...]] = {}
-    for slot, name in DEFAULT_SCHEDULERS.items():
-        part = Part(name=name) if companion is None else default_part(Kind.SCHEDULER, companion)
+    for slot, part in default_schedulers(companion).items():
         chosen[slot] = (_choose(host, Kind.SCHEDULER, part, asked=False),)
     for slot, parts in (asked or {}).items():
         chosen[slot] = tuple(_choose(host, Kind.SCHEDULER, part, asked=True) for part in parts)
@@ -161,7 +172,7 @@ def _schedulers(
 
 def _choose(host: Host, kind: Kind, part: Part, *, asked: bool) -> Choice:
     installed = host.get(kind, part.name)
-    return Choice(installed, installed.make_options(part.options), asked)
+    return Choice(installed, installed.make_options(part.options), asked, qualified=":" in part.name)
 
 
 def _flag(kind: Kind) -> str:

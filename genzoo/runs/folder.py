@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ SCHEMA = 1
 """Version of run.json."""
 
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_STAMP = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+_STAMP_LENGTH = len("20260101T000000Z-000000")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -121,7 +123,7 @@ class RunFolder:
         storage.replace(self.metrics_file, text.encode())
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Hold the run; the system frees the lock when the process ends, however it ends.
 
         Raises:
@@ -136,7 +138,10 @@ class RunFolder:
                 f"run: {self.path} is held by another process.", "Wait for it, or stop it, and try again."
             ) from None
         except OSError as error:
-            raise StorageError(f"run: {self.path} cannot be locked: {error.strerror}.") from error
+            raise StorageError(
+                f"run: {self.path} cannot be locked: {error.strerror or error}.",
+                "Copy the run to a disk that can be written.",
+            ) from error
         try:
             yield
         finally:
@@ -164,10 +169,10 @@ def create(out: Path, model: str, name: str = "") -> RunFolder:
         StorageError: If the disk refuses.
     """
     check_name(name)
-    for _ in range(16):
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    check_out(out, model)
+    for _ in range(64):
         suffix = f"-{name}" if name else ""
-        path = out / model / f"{stamp}-{os.urandom(3).hex()}{suffix}"
+        path = out / model / f"{_stamp(out)}{suffix}"
         try:
             storage.make_folder(path)
         except RunExistsError:
@@ -189,9 +194,38 @@ def check_name(name: str) -> None:
         )
 
 
+def check_out(out: Path, model: str) -> None:
+    """Refuse a folder of runs that no system takes, or one whose folder of the model leads elsewhere. See `create`."""
+    if "\0" in str(out) or any(len(os.fsencode(part)) > 255 for part in out.parts):
+        raise UsageError(
+            "run: --out must be a folder's name that the system takes, got one that is too long or has NUL."
+        )
+    if (out / model).is_symlink():
+        raise UsageError(
+            f"run: {out / model} must be a folder, got a link, and runs are not written through it.",
+            "Name the folder it points to with --out.",
+        )
+
+
+def _stamp(out: Path) -> str:
+    """``<UTC stamp>-<6 hex>``, later in the alphabet than every run in ``out``, even if the clock was set back."""
+    newest = max((path.name[:_STAMP_LENGTH] for path in out.glob("*/*") if _STAMP.match(path.name)), default="")
+    stamp, _, taken = newest.partition("-")
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    first = int.from_bytes(os.urandom(2))
+    if now > stamp:
+        return f"{now}-{first:06x}"
+    # Within one second, or before the newest run's, the number goes on from that run's.
+    return f"{stamp}-{min(int(taken, 16) + 1 + first % 1024, 0xFFFFFF):06x}"
+
+
 def is_run(path: Path) -> bool:
     """Whether a folder is a run."""
-    return (path / "run.json").is_file() and (path / "config.toml").is_file()
+    try:
+        return (path / "run.json").is_file() and (path / "config.toml").is_file()
+    except OSError:
+        # A name that is too long for the system.
+        return False
 
 
 def open_run(path: Path) -> RunFolder:

@@ -32,7 +32,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genzoo import storage
-from genzoo.compose.plan import plan
+from genzoo.compose.plan import Plan, plan
 from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.recipe import Recipe, explain, read_recipe
@@ -210,9 +210,9 @@ def _run(key: str, recipe: Recipe, folder: Path, out: Path, host: Host, reporter
     class Watching(_Relay):
         """Notes the folder as soon as there is one, so that an interrupted run is found again."""
 
-        def started(self, folder: Path, *details: Any) -> None:
+        def started(self, folder: Path, plan: Plan, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
             storage.replace_json(index, {**known, key: str(folder.resolve())})
-            self.reporter.started(folder, *details)
+            super().started(folder, plan, settings, facts)
 
     return start(resolved, host, out=out, name=key, reporter=Watching(reporter)).folder
 
@@ -227,6 +227,9 @@ def read_recipe_text(recipe: Recipe) -> Recipe:
 class _Relay(Reporter):
     def __init__(self, reporter: Reporter) -> None:
         self.reporter = reporter
+
+    def started(self, folder: Path, plan: Plan, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        self.reporter.started(folder, plan, settings, facts)
 
     def tick(self, tick: Any) -> None:
         self.reporter.tick(tick)
