@@ -222,8 +222,9 @@ def helps() -> Iterator[tuple[str, str]]:
     from genzoo.cli import cli
 
     def walk(command: click.Command, path: str, parent: click.Context | None) -> Iterator[tuple[str, str]]:
-        context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, max_content_width=HELP_WIDTH)
-        context.help_option_names = ["-h", "--help"]
+        name = path.rpartition(" ")[2]
+        settings = {"max_content_width": HELP_WIDTH, **command.context_settings}
+        context = click.Context(command, info_name=name, parent=parent, **settings)
         yield path, command.get_help(context)
         if isinstance(command, click.Group):
             for name in command.list_commands(context):

@@ -64,7 +64,7 @@ def parse(words: list[str]) -> dict[str, Any]:
     Raises:
         click.ClickException: If it refuses the line.
     """
-    context, command = click.Context(cli, info_name="genzoo"), cli
+    context, command = click.Context(cli, info_name="genzoo", **cli.context_settings), cli
     while isinstance(command, click.Group):
         name, found, words = command.resolve_command(context, words)
         assert found is not None
