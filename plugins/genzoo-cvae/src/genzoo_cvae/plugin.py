@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genzoo.declare import Component, hookimpl
+from genzoo.declare import Component, Resource, hookimpl
 
 
 @hookimpl
@@ -15,5 +15,18 @@ def genzoo_models() -> list[Component]:
             options="genzoo_cvae.options:CVAEOptions",
             summary="The conditional VAE: the label as planes for the encoder, beside z for the decoder",
             paper="Sohn et al. 2015, Learning Structured Output Representation using Deep Conditional Generative Models",
+        ),
+    ]
+
+
+@hookimpl
+def genzoo_resources() -> list[Resource]:
+    return [
+        Resource(
+            kind="run",
+            name="report-cvae",
+            path="genzoo_cvae:zoo/report-cvae",
+            summary="The report's CVAE on MNIST, 30 epochs: distortion 124.43, rate 4.82 on test images",
+            sha256="cca322616d4c978db5d5dac362d6e5651c814fb1382465d6ff350059d31729c3",
         ),
     ]
