@@ -56,14 +56,22 @@ class Codebook(nn.Module):
         """The vectors ``[*, D]`` of codes ``[*]``."""
         return F.embedding(codes, self.vectors)
 
+    def count(self, codes: Tensor) -> Tensor:
+        """How often each code occurs in codes of any shape, float ``[K]``."""
+        flat = codes.flatten()
+        # Whole numbers below 2²⁴ add up exactly in any order, so that a GPU's result repeats.
+        ones = torch.ones((), device=codes.device).expand_as(flat)
+        return torch.zeros(len(self.vectors), device=codes.device).index_add_(0, flat, ones)
+
     @torch.no_grad()
     def update(self, encoded: Tensor, codes: Tensor) -> None:
         """Move running means and revive codes, from vectors ``[N, D]`` and their codes ``[N]``.
 
         Vectors that are not finite change nothing. Among several processes all see the sums over all of them.
         """
+        # A product in place of scattered sums, whose order, and so whose rounding, a GPU does not repeat.
         chosen = F.one_hot(codes, len(self.vectors)).to(encoded.dtype)
-        used, total = summed(chosen.sum(0)), summed(chosen.T @ encoded)
+        used, total = summed(self.count(codes).to(encoded.dtype)), summed(chosen.T @ encoded)
         sound = torch.isfinite(total).all()
         counts = torch.lerp(used, self.counts, self.decay)
         vectors = self.vectors

@@ -12,7 +12,7 @@ from genzoo.options import Options
 class VQVAEOptions(Options):
     """Options of `VQVAE`."""
 
-    codes: int = Field(128, ge=2, le=65536, description="Number of codes K in the codebook.")
+    codes: int = Field(128, ge=2, le=16384, description="Number of codes K in the codebook.")
     code_dim: int = Field(16, ge=1, le=4096, description="Dimensions D of a code's vector.")
     downsampling: int = Field(
         4,

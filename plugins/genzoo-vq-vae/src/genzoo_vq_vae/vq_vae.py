@@ -86,7 +86,7 @@ class VQVAE(Model):
         auxiliary = {"commitment": self._commitment * pixels * _mean_square(encoded - vectors.detach())}
         if self.codebook.learned:
             auxiliary["codebook"] = pixels * _mean_square(encoded.detach() - vectors)
-        counts = torch.nn.functional.one_hot(codes.flatten(), self.levels[0].categories or 0).sum(0).float()
+        counts = self.codebook.count(codes)
         state = {
             "perplexity": perplexity(counts),
             "usage": (counts > 0).float().mean(),
