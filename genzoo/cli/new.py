@@ -1,0 +1,37 @@
+"""``genzoo new``: a plugin distribution that installs and passes its checks as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genzoo.cli import console
+from genzoo.types import Kind
+
+
+@click.command("new")
+@click.argument("kind", type=click.Choice([str(kind) for kind in Kind]))
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), help="Where to make the folder; here by default."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def new(kind: str, name: str, out: Path, as_json: bool) -> None:
+    """Make a plugin distribution, genzoo-NAME, that passes its checks as it stands.
+
+    It has a declaration, typed options, one module with a small working component, a test file that runs the contract, and
+    a README with a place for the equation and the paper.
+    """
+    from genzoo.scaffold import make
+
+    made = make(Kind(kind), name, out)
+    if as_json:
+        console.print_json({"folder": made.folder, "files": made.files})
+        return
+    for file in made.files:
+        click.echo(made.folder / file)
+    click.echo()
+    click.echo("Install, check and use it:")
+    for line in made.next_steps:
+        click.echo(f"    {line}")

@@ -1,0 +1,149 @@
+"""Makes a new plugin distribution from the templates; used by ``genzoo new``. Imports no torch."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from genzoo import __version__, catalogue
+from genzoo.errors import StorageError, UsageError
+from genzoo.hookspecs import COMPONENT_HOOKS
+from genzoo.host import host
+from genzoo.types import Kind
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST = 60
+
+_USE = {
+    Kind.MODEL: "genzoo run {name} --epochs 1 --limit 1000",
+    Kind.LOSS: "genzoo run vae --loss {name} --epochs 1 --limit 1000",
+    Kind.PRIOR: "genzoo run vae --prior {name} --epochs 1 --limit 1000",
+    Kind.SCHEDULER: "genzoo run vae --scheduler {name} --epochs 1 --limit 1000",
+    Kind.VISUALIZER: "genzoo run vae --viz {name} --epochs 1 --limit 1000",
+    Kind.LIKELIHOOD: "genzoo run vae --likelihood {name} --epochs 1 --limit 1000",
+    Kind.NETWORK: "genzoo run vae --network {name} --epochs 1 --limit 1000",
+    Kind.DATASET: "genzoo run vae --data {name} --network mlp --epochs 1",
+    Kind.METRIC: "genzoo run vae --metric {name} --epochs 1 --limit 1000",
+}
+"""One command that uses a component of each kind."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A distribution that was made.
+
+    Args:
+        folder: Its folder.
+        files: Its files, relative to the folder.
+        next_steps: The commands that install, check and use it.
+    """
+
+    folder: Path
+    files: list[str]
+    next_steps: list[str]
+
+
+def make(kind: Kind, name: str, out: Path) -> Made:
+    """Makes the distribution ``genzoo-NAME`` in a new folder under ``out``.
+
+    Args:
+        kind: The kind of the component.
+        name: Its kebab-case name.
+        out: The folder to make it in, which is made where it is absent.
+
+    Raises:
+        UsageError: If the folder exists, or the name is malformed, a keyword, or taken; nothing is written.
+        StorageError: If the folder cannot be written.
+    """
+    refuse(kind, name)
+    folder = out / f"genzoo-{name}"
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(f"new: {folder} must not exist yet.", "Choose another name, or another folder with --out.")
+    contents = render(kind, name)
+    staging: Path | None = None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".genzoo-new-", dir=out))
+        for path, text in contents.items():
+            file = staging / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        staging.chmod(0o755)
+        staging.rename(folder)
+    except OSError as error:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        raise StorageError(
+            f"new: {out} must be a writable folder, got {error}.", "Choose another with --out."
+        ) from error
+    steps = [f"pip install -e {folder}", f"genzoo check {kind}/{name}", _USE[kind].format(name=name)]
+    return Made(folder, sorted(contents), steps)
+
+
+def refuse(kind: Kind, name: str) -> None:
+    """Refuses a name that a new component of that kind cannot have.
+
+    Raises:
+        UsageError: With the rule that it breaks.
+    """
+    fix = "Choose another name."
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        rule = f"kebab-case, such as my-{kind}, of {_LONGEST} characters at most"
+        shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
+        raise UsageError(f"new: name must be {rule}, got {shown!r}.", fix)
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in sys.builtin_module_names:
+        raise UsageError(f"new: name must be no keyword of Python and no built-in module, got {name!r}.", fix)
+    for item in host().components(kind):
+        if item.name == name:
+            raise UsageError(f"new: name must be free, and {kind}/{name} is {item.distribution}'s.", fix)
+    known = catalogue.lookup(kind, name)
+    if known is not None:
+        raise UsageError(f"new: name must be free, and {known.key} is {known.distribution}'s in the catalogue.", fix)
+    distribution = f"genzoo-{name}"
+    taken = {item.distribution for item in host().components()} | {
+        item.distribution for item in catalogue.catalogue().plugin
+    }
+    if distribution in taken:
+        raise UsageError(f"new: {distribution} must be no distribution that exists.", fix)
+
+
+def render(kind: Kind, name: str) -> dict[str, str]:
+    """The files of the distribution: path → text."""
+    module = name.replace("-", "_")
+    words = {
+        "kind": str(kind),
+        "name": name,
+        "title": name.replace("-", " "),
+        "module": module,
+        "package": f"genzoo_{module}",
+        "class_name": "".join(part.capitalize() for part in name.split("-")),
+        "hook": COMPONENT_HOOKS[kind],
+        "article": "an" if str(kind)[0] in "aeiou" else "a",
+        "core": ".".join(__version__.split(".")[:2]),
+        "use": _USE[kind].format(name=name),
+    }
+    package = f"src/{words['package']}"
+    return {
+        path: Template(_template(source)).substitute(words)
+        for path, source in {
+            "pyproject.toml": "pyproject.toml.txt",
+            "README.md": "README.md.txt",
+            ".gitignore": "gitignore.txt",
+            f"{package}/__init__.py": "init.py.txt",
+            f"{package}/plugin.py": "plugin.py.txt",
+            f"{package}/options.py": f"{kind}_options.py.txt",
+            f"{package}/{module}.py": f"{kind}.py.txt",
+            f"tests/test_{module}.py": "test.py.txt",
+        }.items()
+    }
+
+
+def _template(name: str) -> str:
+    return (files("genzoo") / "templates" / name).read_text(encoding="utf-8")
