@@ -149,12 +149,15 @@ def _part(host: Host, kind: Kind, asked: Part | None, model: Installed, companio
     if asked.name.rpartition(":")[2] == default.name:
         merged = Part(name=asked.name, options={**default.options, **asked.options})
         return _choose(host, kind, merged, asked=True)
-    if model.component.base and default.options:
-        settings = ", ".join(f"{key} = {value}" for key, value in default.options.items())
+    given = {key.replace("-", "_") for key in asked.options}
+    dropped = {key: value for key, value in default.options.items() if key.replace("-", "_") not in given}
+    if model.component.base and dropped:
+        settings = ", ".join(f"{key} = {value}" for key, value in dropped.items())
         raise UsageError(
             f"run: {model.name} is {model.component.base} with the {kind} {default.name} ({settings}), which "
             f"`--{_flag(kind)} {asked.name}` would drop.",
-            f"Run `genzoo run {model.component.base} --{_flag(kind)} {asked.name}` instead.",
+            f"Run `genzoo run {model.component.base} --{_flag(kind)} {asked.name}` instead, or give "
+            f"--{_flag(kind)}.{next(iter(dropped)).replace('_', '-')} a value.",
         )
     return _choose(host, kind, asked, asked=True)
 
