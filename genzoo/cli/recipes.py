@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from genzoo.cli import console
 from genzoo.cli.run import named_recipe
 from genzoo.declare import RESOURCE_KINDS
 from genzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from genzoo.runs.reproduce import Result
 
 
 @click.group("recipe")
@@ -92,7 +96,7 @@ def reproduce(
             [
                 result.spec.name,
                 "-" if result.spec.published is None else f"{result.spec.published:.2f}",
-                _number(result.mean) + (f" ± {result.spread:.2f}" if len(result.values) > 1 else ""),
+                _number(result.mean) + _spread(result),
                 _bar(result.spec.at_most, result.spec.at_least),
                 result.verdict + (f" ({result.spec.note})" if result.spec.note else ""),
             ]
@@ -108,6 +112,10 @@ def _bar(at_most: float | None, at_least: float | None) -> str:
     parts = [f"≤ {at_most:g}"] if at_most is not None else []
     parts += [f"≥ {at_least:g}"] if at_least is not None else []
     return ", ".join(parts) or "-"
+
+
+def _spread(result: Result) -> str:
+    return f" ± {result.spread:.2f}" if len(result.values) > 1 and math.isfinite(result.spread) else ""
 
 
 def _number(value: float) -> str:

@@ -107,15 +107,18 @@ class Result:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over seeds (n − 1), 0 with one seed."""
+        """Standard deviation over seeds (n − 1), 0 with one seed, infinite where a seed never got there."""
+        if not all(map(math.isfinite, self.values)):
+            return math.inf
         return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
     def record(self) -> dict[str, Any]:
+        """The row as JSON; a number that is not finite, where a seed never got there, is None."""
         return {
             **self.spec.model_dump(exclude_none=True),
-            "measured": self.mean,
-            "spread": self.spread,
-            "values": list(self.values),
+            "measured": _finite(self.mean),
+            "spread": _finite(self.spread),
+            "values": [_finite(value) for value in self.values],
             "verdict": self.verdict,
         }
 
@@ -248,6 +251,10 @@ class _Relay(Reporter):
 
     def warn(self, text: str) -> None:
         self.reporter.warn(text)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _measure(row: RowSpec, runs: Mapping[str, Sequence[RunFolder]]) -> Result:
