@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from genzoo.errors import UsageError
 from genzoo.options import Options
@@ -133,7 +134,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first fault of a pydantic error in one sentence that names the option, the rule and the value."""
     import difflib
 
-    first = error.errors(include_url=False)[0]
+    first = _first(error)
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         choices = _fields_at(model, first["loc"][:-1])
@@ -184,8 +185,14 @@ def _keys(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
+def _first(error: ValidationError) -> ErrorDetails:
+    """The first fault; a field that is not known before one that is missing, since the one is often the other misspelt."""
+    details = error.errors(include_url=False)
+    return next((item for item in details if item["type"] == "extra_forbidden"), details[0])
+
+
 def _line(error: ValidationError, text: str, above: tuple[str, ...] = ()) -> str:
-    line = line_of(text, (*above, *error.errors(include_url=False)[0]["loc"]))
+    line = line_of(text, (*above, *_first(error)["loc"]))
     return "" if line is None else f", line {line}"
 
 

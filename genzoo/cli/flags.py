@@ -78,7 +78,7 @@ def split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[Dotted]]:
         else:
             if not equals:
                 value = next(words, None)
-            if value is None:
+            if value is None or (not equals and value.startswith("--")):
                 raise UsageError(f"run: {name} must have a value, got none.")
             path = tuple(name.removeprefix("--").split("."))
             if any(path == before for before, _ in dotted):

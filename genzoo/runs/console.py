@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from genzoo.runs.reporter import Reporter
 
@@ -23,7 +23,8 @@ class ConsoleReporter(Reporter):
     """Writes to stderr, which may be closed or narrow."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        stream: TextIO | None = sys.stderr
+        self._live = stream is not None and stream.isatty()
         self._spoke = time.monotonic()
         self._began = time.monotonic()
         self._first_epoch: int | None = None
@@ -107,7 +108,9 @@ class ConsoleReporter(Reporter):
         self._write(text + "\n")
 
     def _write(self, text: str) -> None:
-        stream = sys.stderr
+        stream: TextIO | None = sys.stderr
+        if stream is None:
+            return
         try:
             encoding = stream.encoding or "ascii"
             stream.write(text.encode(encoding, errors="replace").decode(encoding))
