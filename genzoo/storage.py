@@ -3,6 +3,7 @@ fail the n-th call. Imports no torch."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from genzoo.errors import RunExistsError, StorageError
+from genzoo.errors import RunExistsError, StorageError, UsageError
 
 Probe = Callable[[str, Path], None]
 _probes: list[Probe] = []
@@ -36,6 +37,8 @@ def _operation(name: str, path: Path) -> Generator[None]:
             probe(name, path)
         yield
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(f"{name}: {str(path)[:40]}… must be shorter, the system does not take it.") from None
         raise StorageError(
             f"{name}: {path} could not be written: {error.strerror or error}.",
             "Free space or choose another folder with --out, then resume the run.",

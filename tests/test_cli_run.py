@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from genzoo.cli import execute
 from genzoo.engine.train import Tick
@@ -281,6 +282,15 @@ def test_data_that_breaks_a_rule_is_exit_2_and_names_the_index(
     assert not (tmp_path / "runs").exists()
 
 
+def test_images_of_unequal_size_name_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images" / "zero").mkdir(parents=True)
+    for name, size in (("a", 8), ("b", 8), ("odd", 9)):
+        Image.new("L", (size, size)).save(tmp_path / "images" / "zero" / f"{name}.png")
+    command = ["run", "vae", "--data", "image-folder", "--data.root", str(tmp_path / "images"), "--network", "mlp"]
+    assert "odd.png" in refused(capsys, *command, "--out", str(tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_conditional_model_needs_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "mine.npz", images=np.zeros((20, 8, 8)))
     command = ["run", "cvae", "--data", "npz", "--data.path", str(tmp_path / "mine.npz"), "--network", "mlp"]
@@ -451,6 +461,7 @@ def test_sample_writes_images_that_repeat_and_overwrites_nothing(
     assert not np.array_equal(images, np.load(other)["images"])
     capsys.readouterr()
     assert "must not exist" in refused(capsys, "sample", str(copy.path), "--out", str(one))
+    assert "too long" in refused(capsys, "sample", str(copy.path), "--out", "x" * 300 + ".png")
     assert "must end in" in refused(capsys, "sample", str(copy.path), "--out", "samples.txt")
     assert "not conditional" in refused(capsys, "sample", str(copy.path), "--label", "3", "--out", str(one), "--force")
     assert execute(["sample", str(copy.path), "-n", "4", "--out", str(one.with_suffix(".png"))]) == 0

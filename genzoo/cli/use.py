@@ -192,6 +192,8 @@ def _target(out: str, suffixes: tuple[str, ...], force: bool) -> Path:
     target = Path(out)
     if target.suffix not in suffixes:
         raise UsageError(f"--out must end in {' or '.join(suffixes)}, got {out!r}.")
+    if "\0" in out or len(target.name.encode()) > 200:
+        raise UsageError("--out must be a file name that the system takes, got one that is too long or has NUL.")
     if target.exists() and not force:
         raise UsageError(f"--out must not exist, got {out!r}, which does.", "Choose another, or add --force.")
     return target

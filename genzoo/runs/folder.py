@@ -132,7 +132,8 @@ class RunFolder:
         """
         lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            # `is_held` of another process takes it for a moment.
+            lock.acquire(timeout=0.5)
         except Timeout:
             raise RunExistsError(
                 f"run: {self.path} is held by another process.", "Wait for it, or stop it, and try again."
