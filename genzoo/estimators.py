@@ -144,6 +144,7 @@ def aggregate_posterior(
         )
     # [B, K, 1, *event] against the posterior's [B, *event] or [K, B, *event]: every sample under every image's posterior.
     samples = latent.sample.movedim(latent.sample.dim() - event - 1, 0).unsqueeze(-event - 1)
+    samples = samples.float() if samples.dtype.itemsize < 4 else samples
     pairwise = marginals.log_prob(samples).flatten(3)
     weights = _minibatch_log_weights(pairwise, dataset_size, sampling)[:, None, :]
     joint = torch.logsumexp(pairwise.sum(3) + weights, 2)

@@ -22,4 +22,5 @@ class NegativeLogLikelihoodOptions(Options):
     )
     memory: int = Field(64, ge=1, le=1_000_000, description="Budget of the decoder's activations in MiB, about.")
 
+    without_effect: ClassVar[dict[str, str]] = {"memory": "it bounds the memory that is used, not what is estimated"}
     tiny: ClassVar[dict[str, Any]] = {"samples": 4, "images": 16, "memory": 1}
