@@ -46,7 +46,7 @@ PALETTE = (
     "#334922",  # dark green
     "#a38aad",  # mauve
 )
-"""Ten colours that stay 25 CIELAB units from each other and from white, also under protanopia, deuteranopia and tritanopia."""
+"""Ten colours, 25 CIELAB units apart and from white, also under protanopia, deuteranopia and tritanopia."""
 
 MARKERS = ("o", "^", "s", "D", "v", "P")
 """Told apart from the eleventh class on, when colours repeat."""

@@ -28,12 +28,14 @@ class Codes:
     Args:
         levels: Posterior means of real latents, codes of categorical ones, each ``[N, *event]``.
         samples: One posterior sample an image, each ``[N, *event]``.
+        inputs: What the decoder reads of each point, real-valued: the posterior mean, or a code's embedding.
         rates: Mean rate of each dimension of the top level in nats, ``[*event]``; None where the posterior and the
             prior do not both factorise.
     """
 
     levels: tuple[Tensor, ...]
     samples: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]
     rates: Tensor | None
 
     @property
@@ -58,11 +60,13 @@ def encode(model: Model, batch: Batch, chunk: int = CHUNK) -> Codes:
         raise UsageError("encode: batch must have at least one image, got none.")
     points: list[tuple[Tensor, ...]] = []
     samples: list[tuple[Tensor, ...]] = []
+    inputs: list[tuple[Tensor, ...]] = []
     rates: list[Tensor] | None = []
     for start in range(0, len(batch), chunk):
         latents = model.encode(batch[start : start + chunk]).latents
         points.append(tuple(_point(latent) for latent in latents))
         samples.append(tuple(latent.sample[0] for latent in latents))
+        inputs.append(tuple(_point(item) if item.decoder_input is None else item.decoder_input[0] for item in latents))
         measured = estimators.rate_per_dimension(latents[0])
         if measured is None or rates is None:
             rates = None
@@ -72,6 +76,7 @@ def encode(model: Model, batch: Batch, chunk: int = CHUNK) -> Codes:
     return Codes(
         tuple(torch.cat(level) for level in zip(*points, strict=True)),
         tuple(torch.cat(level) for level in zip(*samples, strict=True)),
+        tuple(torch.cat(level) for level in zip(*inputs, strict=True)),
         None if rates is None else torch.cat(rates).mean(0),
     )
 

@@ -176,7 +176,7 @@ def test_a_traversal_from_an_image_keeps_its_other_dimensions():
 
 
 def test_ranking_falls_back_to_the_variance_of_the_codes():
-    codes = Codes((torch.tensor([[0.0, 5.0, 1.0], [0.1, -5.0, -1.0]]),), (), None)
+    codes = Codes((torch.tensor([[0.0, 5.0, 1.0], [0.1, -5.0, -1.0]]),), (), (), None)
     order = ranked(codes, Scale(torch.zeros(3), torch.tensor([1.0, 100.0, 1.0])))
     assert [dimension for dimension, _ in order] == [2, 1, 0] or [d for d, _ in order] == [2, 0, 1]
     assert order[0] == (2, None)

@@ -8,11 +8,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from genzoo.errors import UsageError
 from genzoo.interfaces import Model, RunView, Visualizer
 from genzoo.parts.figures import class_names, drawing
 from genzoo.parts.grids import image_grid
 from genzoo.parts.latents import decode_images, encode, linear_path, spherical_path
-from genzoo.types import Batch, Capability, ImageSpec
+from genzoo.types import Batch, ImageSpec
 from genzoo_visualizers.options import InterpolationOptions
 from genzoo_visualizers.selection import check_class, examples, first_of_class, is_conditional
 
@@ -27,7 +28,8 @@ class Interpolation(Visualizer):
     """Paths between the codes of test images, decoded, with the images themselves at both ends.
 
     Where there are labels, the first row goes from the source class to the target class (3 to 8). A conditional model
-    decodes the first half of a path as the class of its start and the second half as the class of its end.
+    decodes the first half of a path as the class of its start and the second half as the class of its end. A discrete
+    model is interpolated between the embeddings of its codes, which is what its decoder reads.
 
     Args:
         options: Steps, pairs, kind of path, classes of the first row, and the levels interpolated.
@@ -36,7 +38,6 @@ class Interpolation(Visualizer):
         Figure 4 of the report; White 2016, *Sampling generative networks*.
     """
 
-    requires = frozenset({Capability.REAL_LATENT})
     options: InterpolationOptions
 
     def check(self, model: Model, image: ImageSpec) -> None:
@@ -76,7 +77,12 @@ class Interpolation(Visualizer):
         steps, (path, words) = self.options.steps, _PATHS[kind]
         ends = torch.tensor(pairs, device=run.device)
         codes = encode(run.model, pool[ends.flatten()])
-        levels = codes.levels if self.options.levels == "all" else codes.levels[:1]
+        levels = codes.inputs if self.options.levels == "all" else codes.inputs[:1]
+        if not all(level.is_floating_point() for level in levels):
+            raise UsageError(
+                "interpolation: the model must give its decoder real numbers, got codes without an embedding.",
+                "Give each latent a decoder_input.",
+            )
         points = [path(level[0::2], level[1::2], steps).flatten(0, 1) for level in levels]
         labels = None
         if is_conditional(run.model) and pool.label is not None:
