@@ -66,6 +66,10 @@ class StorageError(GenzooError):
     exit_code = 7
 
 
+class WorkerLost(GenzooError):
+    """Another process of the run ended, so that this one cannot go on."""
+
+
 class Interrupted(GenzooError):
     """A signal stopped the work after a checkpoint was saved.
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from genzoo import __version__
-from genzoo.errors import GenzooError, Interrupted, UsageError
+from genzoo.errors import DivergedError, GenzooError, Interrupted, PluginError, UsageError, WorkerLost
 
 
 class Entry(NamedTuple):
@@ -165,6 +165,8 @@ def _report(error: BaseException, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
+    if not _speaks_of(error):
+        return getattr(error, "exit_code", 1)
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "genzoo"
         return _print(error.format_message(), f"See `{path} --help`.", 2)
@@ -183,6 +185,17 @@ def _report(error: BaseException, debug: bool) -> int:
         return _print(text, "Free or choose another disk, and try again.", 7)
     where = "" if debug else "This is a defect of genzoo or of a plugin; add --debug for the traceback."
     return _print(f"{type(error).__name__}: {text}" if text else type(error).__name__, where, 1)
+
+
+def _speaks_of(error: BaseException) -> bool:
+    """Whether this process tells of an error that all processes of a run under ``torchrun`` come to alike."""
+    from genzoo.cli import console
+
+    if isinstance(error, (Interrupted, DivergedError, WorkerLost)):
+        return console.speaks()
+    if isinstance(error, (UsageError, PluginError, click.ClickException)):
+        return console.speaks(on_each_machine=True)
+    return True
 
 
 def _print(message: str, hint: str, code: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
 import sys
 import textwrap
@@ -34,8 +35,19 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 def log_to_stderr() -> None:
     """Shows genzoo's warnings on stderr, each one line."""
     logger = logging.getLogger("genzoo")
-    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+    if not speaks():
+        logger.addHandler(logging.NullHandler())
+    elif not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
         logger.addHandler(_StderrHandler())
+
+
+def speaks(*, on_each_machine: bool = False) -> bool:
+    """Whether this process is the one that speaks for all of a run that ``torchrun`` started; true without it.
+
+    Args:
+        on_each_machine: Whether one speaks on each machine, of what may differ between them.
+    """
+    return os.environ.get("LOCAL_RANK" if on_each_machine else "RANK", "0") == "0"
 
 
 def width() -> int | None:

@@ -20,6 +20,7 @@ from genzoo.types import Kind
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
     from genzoo.runs.execute import Outcome
+    from genzoo.runs.reporter import Reporter
 
 
 @click.command(
@@ -78,7 +79,6 @@ def command(
     """
     from genzoo.compose.plan import plan
     from genzoo.host import host
-    from genzoo.runs.console import ConsoleReporter
     from genzoo.runs.execute import start
     from genzoo.runs.find import runs_root
     from genzoo.runs.folder import check_name
@@ -108,11 +108,12 @@ def command(
             host(),
             out=runs_root(out),
             name=name,
-            reporter=ConsoleReporter(),
+            reporter=_reporter(),
             argv=["genzoo", *sys.argv[1:]],
             formats=chosen,
         )
-    _print_outcome(outcome, as_json)
+    if console.speaks():
+        _print_outcome(outcome, as_json)
     context.exit(outcome.exit_code)
 
 
@@ -219,7 +220,6 @@ def _resume(
     out: str | None,
 ) -> Outcome:
     from genzoo.host import host
-    from genzoo.runs.console import ConsoleReporter
     from genzoo.runs.execute import resume
     from genzoo.runs.find import find_run, runs_root
 
@@ -243,10 +243,17 @@ def _resume(
         changes=asked,
         visualizers=again.visualizers,
         metrics=again.metrics,
-        reporter=ConsoleReporter(),
+        reporter=_reporter(),
         argv=["genzoo", *sys.argv[1:]],
         formats=formats,
     )
+
+
+def _reporter() -> Reporter:
+    from genzoo.runs.console import ConsoleReporter
+    from genzoo.runs.reporter import Reporter
+
+    return ConsoleReporter() if console.speaks() else Reporter()
 
 
 def _print_plan(resolved: Plan, as_json: bool) -> None:

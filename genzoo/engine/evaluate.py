@@ -9,10 +9,17 @@ import torch
 from torch import Tensor
 
 from genzoo.engine.data import Loader
+from genzoo.engine.workers import ALONE, Workers
 from genzoo.interfaces.loss import Loss
 from genzoo.interfaces.model import Model
 from genzoo.randomness import derive, seeded
 from genzoo.types import Context, LossTerms
+
+
+def pack(terms: LossTerms) -> Tensor:
+    """A loss's numbers as one vector, the objective first."""
+    values = [terms.objective, terms.distortion, *terms.rates.unbind(), *terms.terms.values()]
+    return torch.stack([value.detach() for value in values])
 
 
 class Totals:
@@ -24,13 +31,18 @@ class Totals:
         self._sums: Tensor | None = None
         self.images = 0
 
-    def add(self, terms: LossTerms, images: int) -> None:
-        """Add a batch's means, weighted by its number of images."""
+    def add(self, terms: LossTerms, images: int, values: Tensor) -> None:
+        """Add a batch's means.
+
+        Args:
+            terms: Names the numbers.
+            images: How many images the batch has.
+            values: The numbers, as `pack` gives them.
+        """
         if self._sums is None:
             self._begin(tuple(terms.terms), terms.rates.shape[0], terms.objective.device)
         assert self._sums is not None
-        values = [terms.objective, terms.distortion, *terms.rates.unbind(), *terms.terms.values()]
-        self._sums.add_(torch.stack([value.detach() for value in values]), alpha=images)
+        self._sums.add_(values, alpha=images)
         self.images += images
 
     def means(self) -> dict[str, Any]:
@@ -53,6 +65,19 @@ class Totals:
         """What a checkpoint needs to go on adding."""
         sums = [] if self._sums is None else self._sums.tolist()
         return {"names": list(self._names), "levels": self._levels, "sums": sums, "images": self.images}
+
+    def merged(self, workers: Workers) -> Totals:
+        """The sums over all workers."""
+        if workers.size == 1:
+            return self
+        merged = Totals()
+        for state in workers.gather(self.state()):
+            if merged._sums is None:
+                merged.restore(state, "cpu")
+            elif state["sums"]:
+                merged._sums.add_(torch.tensor(state["sums"], dtype=torch.float64))
+                merged.images += state["images"]
+        return merged
 
     def restore(self, state: dict[str, Any], device: str) -> None:
         """Go on from `state`."""
@@ -77,6 +102,7 @@ def evaluate(
     seed: int,
     batch_size: int,
     poll: Callable[[], None] = lambda: None,
+    workers: Workers = ALONE,
 ) -> dict[str, Any]:
     """Means over a split, by the protocol of every reported number.
 
@@ -88,6 +114,7 @@ def evaluate(
         seed: The noise derives from it and the batch's number; the global random state is put back.
         batch_size: Images a batch; it changes the noise drawn, not what is estimated.
         poll: Called before each batch; may raise to leave.
+        workers: Who share the batches.
 
     Returns:
         See `Totals.means`.
@@ -97,11 +124,15 @@ def evaluate(
     totals = Totals()
     try:
         for number, index in enumerate(loader.slices(batch_size)):
-            poll()
+            if number % workers.size == 0:
+                poll()
+            if number % workers.size != workers.rank:
+                continue
             with seeded(derive(seed, "evaluate", number)):
                 batch = loader.batch(index, training=False)
                 output = model(batch, samples=loss.samples)
-                totals.add(loss(output, batch, context), len(batch))
+                terms = loss(output, batch, context)
+                totals.add(terms, len(batch), pack(terms))
     finally:
         model.train(was_training)
-    return totals.means()
+    return totals.merged(workers).means()

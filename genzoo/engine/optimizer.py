@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from genzoo.engine.workers import ALONE, Workers
 from genzoo.recipe import TrainOptions
 
 _CLASSES: dict[str, type[torch.optim.Optimizer]] = {
@@ -35,10 +36,12 @@ class GuardedStep:
     Args:
         optimizer: What to step.
         clip: Greatest norm of the gradient, or None.
+        workers: Whose gradients are summed before anything is decided from them.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, clip: float | None) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, clip: float | None, workers: Workers = ALONE) -> None:
         self._optimizer = optimizer
+        self._workers = workers
         self._clip = clip
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._fused = bool(optimizer.defaults.get("fused"))
@@ -48,21 +51,33 @@ class GuardedStep:
         if self._fused:
             optimizer.found_inf = self._bad  # pyright: ignore[reportAttributeAccessIssue]
 
-    def __call__(self, objective: Tensor, step: int) -> None:
-        """Backward, clip, check, update."""
+    def __call__(self, objective: Tensor, step: int, values: Tensor, weight: float = 1.0) -> Tensor:
+        """Backward, sum over the workers, clip, check, update.
+
+        Args:
+            objective: Of this worker's share of the batch.
+            step: Its number, to be named if it is bad.
+            values: ``[V]``, what to report of the share: the objective, then whatever else.
+            weight: The share's weight; see `Workers.weight`.
+
+        Returns:
+            ``[V]``, the values of the whole batch.
+        """
         objective.backward()
         gradients = [p.grad for p in self._parameters if p.grad is not None]
+        values = self._workers.sum(gradients, values, weight)
         if not gradients:
-            return
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()  # pyright: ignore[reportPrivateUsage, reportArgumentType]
-        bad = ~torch.isfinite(norm + objective.detach())
+            return values
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
+        bad = ~torch.isfinite(norm + values[0])
         self._first_bad.copy_(torch.where(bad & (self._bad == 0), step, self._first_bad))
         self._bad.copy_(torch.maximum(self._bad, bad.to(self._bad.dtype)))
         if self._clip is not None:
-            torch._foreach_mul_(gradients, (self._clip / (norm + 1e-6)).clamp(max=1.0))  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+            torch._foreach_mul_(gradients, (self._clip / (norm + 1e-6)).clamp(max=1.0))  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
         if self._fused or not bool(self._bad):
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        return values
 
     def first_bad_step(self) -> int | None:
         """The step at which a loss or gradient was first not finite; waits for the device."""

@@ -1,6 +1,7 @@
 """The second stage of a run: a prior that is fitted to the latents of a trained model.
 
-Its state lies beside the first stage's, so that it is interrupted and resumed in the same way.
+Its state lies beside the first stage's, so that it is interrupted and resumed in the same way. Several processes share
+each step; each of them encodes all images and evaluates all codes for itself.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class PriorStage:
         parameters = [p for p in self.prior.parameters() if p.requires_grad]
         device = trainer.settings.device
         self.optimizer = torch.optim.Adam(parameters, lr=self.prior.fit_lr, fused=device == "cpu" or "cuda" in device)
-        self._step = GuardedStep(self.optimizer, None)
+        self._step = GuardedStep(self.optimizer, None, trainer.workers)
         self._total = torch.zeros((), dtype=torch.float32 if device == "mps" else torch.float64, device=device)
 
     @property
@@ -77,19 +78,21 @@ class PriorStage:
 
     def _epoch(self, train: Codes, test: Codes, signals: Signals) -> None:
         trainer, state, size = self._trainer, self.state, self._trainer.options.batch_size
+        workers = trainer.workers
         generator = torch.Generator().manual_seed(derive(trainer.options.seed, "prior", state.epochs_done + 1))
         order = torch.randperm(len(train), generator=generator).to(train.latents.device)
         began = time.perf_counter()
         self.prior.train()
         while state.step_in_epoch * size < len(train):
             signals.poll()
-            torch.manual_seed(derive(trainer.options.seed, "prior", "step", state.step))
+            torch.manual_seed(workers.seed(trainer.options.seed, "prior", "step", state.step))
             index = order[state.step_in_epoch * size : (state.step_in_epoch + 1) * size]
+            share = workers.share(index)
             with trainer.settings.autocast():
-                nll = self.prior.nll(train.latents[index], train.label(index))
+                nll = self.prior.nll(train.latents[share], train.label(share))
             objective = nll.float().mean()
-            self._step(objective, state.step)
-            self._total.add_(objective.detach(), alpha=len(index))
+            values = self._step(objective, state.step, objective.detach().reshape(1), workers.weight(index))
+            self._total.add_(values[0], alpha=len(index))
             state.step += 1
             state.step_in_epoch += 1
             if state.step % 50 == 0:
@@ -140,7 +143,7 @@ class PriorStage:
             raise DivergedError(
                 f"run: the prior's −log p(z) or its gradient must be finite, got a value that is not at step {step} "
                 "of its fit.",
-                "The weights before that step are kept; try a lower --prior.lr.",
+                "That step was not taken and the last checkpoint is kept; try a lower --prior.lr.",
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +24,7 @@ class Settings:
         channels_last: Memory format of images and convolution weights.
         compile: Whether the model is compiled.
         threads: Threads of torch on the CPU.
+        processes: How many processes train together.
     """
 
     device: str
@@ -31,18 +32,19 @@ class Settings:
     channels_last: bool
     compile: bool
     threads: int
+    processes: int = 1
 
     def record(self) -> dict[str, Any]:
         return {**asdict(self), "torch": torch.__version__}
 
     @contextmanager
-    def autocast(self) -> Iterator[None]:
+    def autocast(self) -> Generator[None]:
         """Autocast of the training step."""
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
             yield
 
     @contextmanager
-    def fast_arithmetic(self) -> Iterator[None]:
+    def fast_arithmetic(self) -> Generator[None]:
         """Treat denormal numbers as zero, and put the processor back as it was."""
         tiny = torch.tensor(1e-40)
         was_flushing = bool((tiny * 1.0).item() == 0)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 
 from genzoo.compose.build import LR, Experiment
 from genzoo.engine.data import Loader
-from genzoo.engine.evaluate import Totals, evaluate
+from genzoo.engine.evaluate import Totals, evaluate, pack
 from genzoo.engine.optimizer import GuardedStep, make_optimizer
 from genzoo.engine.prior_stage import PriorStage
 from genzoo.engine.settings import Settings, choose
 from genzoo.engine.signals import Signals, StopRequested
+from genzoo.engine.workers import ALONE, Workers
 from genzoo.errors import DivergedError, Interrupted, UsageError
+from genzoo.interfaces.model import Model
 from genzoo.interfaces.scheduler import Progress
 from genzoo.randomness import derive, seeded
-from genzoo.types import Context, Split
+from genzoo.types import Context, ModelOutput, Split
 
 POLL_STEPS = 20
 """Steps between two looks at the guard of non-finite numbers."""
@@ -87,13 +90,17 @@ class Trainer:
         experiment: What to train; its model is moved to the device.
         observer: Told of progress, epochs and checkpoints.
         splits: ``train`` and ``test``, and ``holdout`` where images are held out.
+        workers: Who train together; each has a trainer of its own, and all come to the same weights and numbers.
     """
 
-    def __init__(self, experiment: Experiment, observer: Observer, splits: Mapping[str, Split]) -> None:
+    def __init__(
+        self, experiment: Experiment, observer: Observer, splits: Mapping[str, Split], workers: Workers = ALONE
+    ) -> None:
         self.experiment = experiment
         self.options = experiment.plan.train
         self.observer = observer
-        self.settings: Settings = choose(self.options, experiment.model)
+        self.workers = workers
+        self.settings: Settings = replace(choose(workers.place(self.options), experiment.model), processes=workers.size)
         self.state = State()
         self.model = experiment.model.to(self.settings.device)
         self.loss = experiment.loss.to(self.settings.device)
@@ -106,7 +113,7 @@ class Trainer:
         if not len(self.loaders["train"]):
             raise UsageError("run: the training split must have at least one image, got an empty one.")
         self._optimizer = make_optimizer(self.options, [*self.model.parameters(), *self.loss.parameters()])
-        self._step = GuardedStep(self._optimizer, self.options.clip_grad)
+        self._step = GuardedStep(self._optimizer, self.options.clip_grad, workers)
         self._stage: PriorStage | None = None
         self._forward = torch.compile(self.model) if self.settings.compile else self.model
         self._totals = Totals()
@@ -172,7 +179,8 @@ class Trainer:
             Interrupted: After a signal, once a checkpoint is saved.
             DivergedError: If a loss or gradient is not finite; the weights are those before that step.
         """
-        with self.settings.fast_arithmetic(), seeded(0):
+        with self.settings.fast_arithmetic(), seeded(0), self.workers.shared(signals) as signals:
+            self.workers.copy(self.model)
             try:
                 if self.state.epochs_done < self.epochs and not self._out_of_patience():
                     # A finished run that is trained on has its prior fitted anew.
@@ -211,24 +219,33 @@ class Trainer:
             values = self.experiment.schedule.at(progress)
             self._set_lr(values[LR])
             start = state.step_in_epoch * options.batch_size
-            torch.manual_seed(derive(options.seed, "step", state.step))
-            batch = loader.batch(order[start : start + options.batch_size], training=True)
+            index = order[start : start + options.batch_size]
+            torch.manual_seed(self.workers.seed(options.seed, "step", state.step))
+            batch = loader.batch(self.workers.share(index), training=True)
             context = Context(values, len(loader))
             with self.settings.autocast():
                 output = self._forward(batch, samples=self.loss.samples, context=context)
             terms = self.loss(output, batch, context)
-            self._step(terms.objective, state.step)
-            self.model.after_step(output)
-            self._totals.add(terms, len(batch))
-            self._trained += len(batch)
+            means = self._step(terms.objective, state.step, pack(terms), self.workers.weight(index))
+            self._after_step(output)
+            self._totals.add(terms, len(index), means)
+            self._trained += len(index)
             state.step += 1
             state.step_in_epoch += 1
             if state.step % POLL_STEPS == 0:
                 self._check_finite()
                 self._tick(values)
 
+    def _after_step(self, output: ModelOutput) -> None:
+        """What the model does after a step; of several workers the first one does it, on its share, for all."""
+        if self.workers.first:
+            self.model.after_step(output)
+        if type(self.model).after_step is not Model.after_step:
+            self.workers.copy(self.model)
+
     def _finish_epoch(self, signals: Signals) -> None:
         self._check_finite()
+        self.workers.copy(self.model, buffers_only=True)
         state = self.state
         seconds = time.perf_counter() - self._began
         last = Progress(state.epochs_done + 1, max(state.step - 1, 0), self.steps_per_epoch, self.epochs)
@@ -262,6 +279,7 @@ class Trainer:
             seed=self.options.seed,
             batch_size=self.options.eval_batch_size,
             poll=signals.poll,
+            workers=self.workers,
         )
 
     def _is_best(self, row: Mapping[str, Any]) -> bool:
@@ -286,12 +304,14 @@ class Trainer:
         if step is None:
             return
         means = self._totals.means()
-        named = {"distortion": means["distortion"], "rate": means["rate"], **means["terms"]}
-        bad = [name for name, value in named.items() if not abs(value) < float("inf")]
+        named = [("distortion", means["distortion"]), ("rate", means["rate"]), *means["terms"].items()]
+        bad = list(dict.fromkeys(name for name, value in named if not math.isfinite(value)))
+        if not bad and not math.isfinite(means["objective"]):
+            bad = ["objective"]
         source = f"the loss's {', '.join(bad)}" if bad else "a gradient"
         raise DivergedError(
             f"run: {source} must be finite, got a value that is not at step {step}, epoch {self.state.epochs_done + 1}.",
-            "The weights before that step are kept; try a lower --lr or --clip-grad 1.",
+            "That step was not taken and the last checkpoint is kept; try a lower --lr or --clip-grad 1.",
         )
 
     def _tick(self, values: Mapping[str, float]) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +24,15 @@ from genzoo.engine.checkpoint import BEST, find, load_checkpoint, prune, read_st
 from genzoo.engine.settings import choose
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.engine.train import Tick, Trainer
-from genzoo.errors import GenzooError, Interrupted, UsageError
+from genzoo.engine.workers import Workers, joined
+from genzoo.errors import GenzooError, Interrupted, UsageError, WorkerLost
 from genzoo.estimators import active_units
 from genzoo.host import Host, Problem
 from genzoo.interfaces.scheduler import Progress
 from genzoo.recipe import Recipe, read_recipe
 from genzoo.runs.draw import at_rest, draw, measure
 from genzoo.runs.folder import SCHEMA, RunFolder, create
+from genzoo.runs.follow import follow, lead
 from genzoo.runs.load import make_view, splits, warn_of_versions
 from genzoo.runs.reporter import Reporter
 from genzoo.runs.verdict import verdict
@@ -78,14 +80,20 @@ def start(
     Raises:
         GenzooError: With the exit code that says why; what was made until then is kept and the record says so.
     """
-    experiment = build(resolved)
-    parts = splits(experiment.dataset, resolved.train)
-    choose(resolved.train, experiment.model)
-    folder = create(out, resolved.model.name, name)
-    with folder.locked():
-        storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
-        folder.write_record(_first_record(resolved, argv))
-        return _Job(folder, experiment, parts, host, reporter or Reporter(), formats).run(fresh=True)
+    with joined() as workers:
+        with workers.in_turn():
+            experiment = build(resolved)
+            parts = splits(experiment.dataset, resolved.train)
+        choose(workers.place(resolved.train), experiment.model)
+        if not workers.first:
+            return Outcome(RunFolder(follow(experiment, parts, workers)))
+        folder = create(out, resolved.model.name, name)
+        with folder.locked():
+            storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
+            folder.write_record(_first_record(resolved, argv))
+            job = _Job(folder, experiment, parts, host, reporter or Reporter(), formats, workers)
+            lead(workers, folder.path, None)
+            return job.run(fresh=True)
 
 
 def resume(
@@ -116,15 +124,18 @@ def resume(
         CorruptError: If no checkpoint is sound.
     """
     reporter = reporter or Reporter()
-    with folder.locked():
+    with joined() as workers, folder.locked() if workers.first else nullcontext():
         recipe = read_recipe(folder.config_file)
         recipe = _changed(recipe, changes or {}, visualizers or {}, metrics or {})
         resolved = plan(recipe, host)
         told = warn_of_versions(folder, resolved, reporter.warn)
         record = folder.record()
-        experiment = build(resolved)
-        parts = splits(experiment.dataset, resolved.train)
-        job = _Job(folder, experiment, parts, host, reporter, formats)
+        with workers.in_turn():
+            experiment = build(resolved)
+            parts = splits(experiment.dataset, resolved.train)
+        if not workers.first:
+            return Outcome(RunFolder(follow(experiment, parts, workers)))
+        job = _Job(folder, experiment, parts, host, reporter, formats, workers)
         checkpoint = find(folder.checkpoints, warn=reporter.warn)
         if checkpoint is None:
             folder.rewind(0)
@@ -133,6 +144,7 @@ def resume(
             load_checkpoint(checkpoint, experiment.model, job.trainer.optimizer, experiment.loss)
             if job.trainer.finished and record.get("status") == "finished":
                 reporter.note(f"{folder.path} is finished; nothing to resume. Give more --epochs to train on.")
+                lead(workers, folder.path, checkpoint, go_on=False)
                 return Outcome(folder, job.last_row(), record.get("verdict", ""))
             prior = job.trainer.state.prior
             folder.rewind(job.trainer.state.epochs_done, prior["epochs_done"] if prior else 0)
@@ -143,6 +155,7 @@ def resume(
             {"at": _now(), "step": job.trainer.state.step, "argv": list(argv), "warnings": told},
         ]
         folder.write_record({**record, "status": "running", "components": resolved.records(), "resumed": resumed})
+        lead(workers, folder.path, checkpoint)
         return job.run(fresh=checkpoint is None)
 
 
@@ -157,10 +170,11 @@ class _Job:
         host: Host,
         reporter: Reporter,
         formats: tuple[str, ...],
+        workers: Workers,
     ) -> None:
         self.folder, self.experiment, self.parts, self.host = folder, experiment, parts, host
         self.reporter, self.formats = reporter, formats
-        self.trainer = Trainer(experiment, self, parts)
+        self.trainer = Trainer(experiment, self, parts, workers)
         self.signals = Signals()
         self.figures: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
@@ -232,7 +246,10 @@ class _Job:
         except (Exception, SystemExit) as error:
             shown = _as_genzoo(error)
             _log.info("run failed", exc_info=error)
-            self._draw_at_last()
+            if isinstance(error, WorkerLost):
+                error.hint = f"Go on with `genzoo run --resume {self.folder.path}`."
+            else:
+                self._draw_at_last()
             self._failed(shown, "failed")
             if shown is error:
                 raise
