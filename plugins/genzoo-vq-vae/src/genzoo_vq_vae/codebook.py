@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import is_autocast_available
 from torch.nn import functional as F
 
 
@@ -47,7 +50,9 @@ class Codebook(nn.Module):
     def nearest(self, encoded: Tensor) -> Tensor:
         """The nearest code of each vector: int64 ``[*]`` for ``[*, D]``."""
         vectors = self.vectors.detach()
-        with torch.autocast(encoded.device.type, enabled=False):
+        device = encoded.device.type
+        exact = torch.autocast(device, enabled=False) if is_autocast_available(device) else nullcontext()
+        with exact:
             # ‖z − e‖² without ‖z‖², which all codes share.
             distance = torch.addmm(vectors.square().sum(1), encoded.detach().flatten(0, -2), vectors.T, alpha=-2)
         return distance.argmin(1).reshape(encoded.shape[:-1])

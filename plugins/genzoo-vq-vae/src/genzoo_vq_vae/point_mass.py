@@ -18,6 +18,7 @@ class PointMass(Distribution):
     Args:
         codes: c, int64 ``[*batch, *event]``.
         event_dims: How many trailing dimensions make one event.
+        dtype: Of log-probabilities and the entropy.
 
     Example:
         >>> q = PointMass(torch.tensor([[1, 2], [0, 0]]), 1)
@@ -28,8 +29,9 @@ class PointMass(Distribution):
     arg_constraints: ClassVar[Any] = {}
     support = constraints.nonnegative_integer  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
-    def __init__(self, codes: Tensor, event_dims: int) -> None:
+    def __init__(self, codes: Tensor, event_dims: int, dtype: torch.dtype = torch.float32) -> None:
         self.codes = codes
+        self.dtype = dtype
         self._event_axes = tuple(range(-event_dims, 0))
         split = codes.dim() - event_dims
         super().__init__(codes.shape[:split], codes.shape[split:], validate_args=False)
@@ -39,7 +41,8 @@ class PointMass(Distribution):
         return self.codes
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> PointMass:
-        return PointMass(self.codes.expand(torch.Size(batch_shape) + self.event_shape), len(self._event_axes))
+        codes = self.codes.expand(torch.Size(batch_shape) + self.event_shape)
+        return PointMass(codes, len(self._event_axes), self.dtype)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """The codes, ``[*sample_shape, *batch, *event]``."""
@@ -48,10 +51,11 @@ class PointMass(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """0 where a value is the codes, −∞ elsewhere."""
         same = (value == self.codes).all(self._event_axes)
-        return torch.where(same, 0.0, float("-inf"))
+        certain = torch.zeros((), dtype=self.dtype, device=same.device)
+        return torch.where(same, certain, -torch.inf)
 
     def entropy(self) -> Tensor:
-        return torch.zeros(self.batch_shape, device=self.codes.device)
+        return torch.zeros(self.batch_shape, dtype=self.dtype, device=self.codes.device)
 
 
 @register_kl(PointMass, Distribution)

@@ -75,7 +75,7 @@ class VQVAE(Model):
         codes = self.codebook.nearest(encoded)
         vectors = self.codebook.lookup(codes)
         straight = encoded + (vectors - encoded).detach()
-        posterior = PointMass(codes, 2)
+        posterior = PointMass(codes, 2, encoded.dtype)
         latent = Latent(
             posterior,
             self.prior_of_top(batch.label),
@@ -114,7 +114,8 @@ class VQVAE(Model):
         return raw.float() if raw.dtype.itemsize < 4 else raw
 
     def _posterior_of(self, image: Tensor) -> Distribution:
-        return PointMass(self.codebook.nearest(self._encoded(image)), 2)
+        encoded = self._encoded(image)
+        return PointMass(self.codebook.nearest(encoded), 2, encoded.dtype)
 
 
 def _mean_square(difference: Tensor) -> Tensor:
