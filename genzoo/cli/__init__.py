@@ -132,7 +132,8 @@ def execute(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     try:
         code = _invoke(list(arguments))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] None where it was closed
+            sys.stdout.flush()
     except BrokenPipeError:
         return _after_closed_pipe()
     except BaseException as error:

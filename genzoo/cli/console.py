@@ -52,7 +52,8 @@ def speaks(*, on_each_machine: bool = False) -> bool:
 
 def width() -> int | None:
     """Columns of the terminal that stdout is, or None where stdout is a file or a pipe and lines need no folding."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    stream: TextIO | None = sys.stdout  # None where it was closed.
+    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | None = None) -> str:
@@ -102,7 +103,7 @@ def printable(text: str) -> str:
 
 def print_json(value: Any) -> None:
     """Prints a value as JSON that any parser reads: NaN and infinities as null, ASCII where stdout cannot do more."""
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
