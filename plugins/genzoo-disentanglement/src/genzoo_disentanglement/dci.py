@@ -28,7 +28,7 @@ class DCI(FactorMetric):
         options = self.options
         return (
             f"importances of one {options.classifier} classifier a factor ({options.trees} stages), "
-            f"{options.train_points} train and {options.eval_points} eval points"
+            f"{options.train_points} train and {options.eval_points} eval points, {options.images} encoded images"
         )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:

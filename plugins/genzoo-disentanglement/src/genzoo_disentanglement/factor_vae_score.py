@@ -28,7 +28,8 @@ class FactorVAEScore(FactorMetric):
         options = self.options
         return (
             f"least normalised variance in {options.batch} images, majority vote, {options.train_points} train and "
-            f"{options.eval_points} eval points, codes of std < {options.prune:g} left out, {options.images} encoded images"
+            f"{options.eval_points} eval points, codes of std < {options.prune:g} over {options.variance_points} images "
+            f"left out, {options.images} encoded images"
         )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:

@@ -24,7 +24,11 @@ class MIG(FactorMetric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
-        return f"encoder means, {self.options.bins} bins of equal width, {self.options.points} points"
+        options = self.options
+        return (
+            f"encoder means, {options.bins} bins of equal width, {options.points} points, "
+            f"{options.images} encoded images"
+        )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:
         """See `FactorMetric.score`."""

@@ -142,11 +142,12 @@ def represent(run: RunView, images: int) -> Representation:
     ones of the train and test splits. Metrics of one view share the work.
 
     Raises:
-        UsageError: If the data has no factors, or none of them varies.
+        UsageError: If the run has no images, the data no factors, or none of them varies.
     """
     key = (images, *(tensor._version for tensor in (*run.model.parameters(), *run.model.buffers())))
     if _memory and _memory[0]() is run and _memory[1] == key:
         return _memory[2]
+    run.split("test")
     split = _factor_sample(run, images)
     parts: list[NDArray[Any]] = []
     for start in range(0, len(split), _CHUNK):

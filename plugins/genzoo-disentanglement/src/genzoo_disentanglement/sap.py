@@ -31,7 +31,7 @@ class SAP(FactorMetric):
         return (
             "linear_svm: accuracy of a linear SVM (C = 0.01, balanced) on one code, "
             f"{self.options.train_points} train and {self.options.eval_points} eval points; "
-            "squared_correlation: of code and factor index, on the train points"
+            f"squared_correlation: of code and factor index, on the train points; {self.options.images} encoded images"
         )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
+from genzoo.distributions import DiagonalNormal
 from genzoo.interfaces import Loss
 from genzoo.types import Batch, Capability, Context, Latent, ModelOutput
 from genzoo_info_vae.discrepancy import SCALES, kernel_matrix, squared_mmd
@@ -66,12 +68,24 @@ class InfoVAE(Loss):
         options = self.options
         events = len(latent.posterior.event_shape)
         count = latent.sample.shape[: latent.sample.dim() - events]
-        prior = latent.prior
+        prior = _precise_normal(latent.prior)
         shape = torch.Size(count[: len(count) - len(prior.batch_shape)])
         draws = prior.rsample(shape) if prior.has_rsample else prior.sample(shape)
-        x, y = latent.sample.reshape(count.numel(), -1), draws.reshape(count.numel(), -1)
+        x, y = (_precise(z.reshape(count.numel(), -1)) for z in (latent.sample, draws))
 
         def kernel(a: Tensor, b: Tensor) -> Tensor:
             return kernel_matrix(a, b, options.kernel, options.bandwidth, SCALES if options.multi_scale else (1.0,))
 
         return squared_mmd(kernel(x, x), kernel(y, y), kernel(x, y), unbiased=options.unbiased)
+
+
+def _precise(z: Tensor) -> Tensor:
+    """At least float32: a discrepancy is a small difference of means of kernels."""
+    return z.float() if z.dtype.itemsize < 4 else z
+
+
+def _precise_normal(prior: Distribution) -> Distribution:
+    """A normal prior in at least float32, so that its draws are those of any precision."""
+    if isinstance(prior, DiagonalNormal) and prior.mean.dtype.itemsize < 4:
+        return DiagonalNormal(prior.mean.float(), prior.log_variance.float(), len(prior.event_shape))
+    return prior
