@@ -19,7 +19,7 @@ import torch
 
 from genzoo import __version__, storage
 from genzoo.compose.build import Experiment, build
-from genzoo.compose.plan import Plan, plan
+from genzoo.compose.plan import DEFAULTS, Plan, plan
 from genzoo.engine.checkpoint import BEST, find, load_checkpoint, prune, read_state, save_checkpoint
 from genzoo.engine.settings import choose
 from genzoo.engine.signals import Signals, StopRequested
@@ -35,8 +35,8 @@ from genzoo.runs.folder import SCHEMA, RunFolder, create
 from genzoo.runs.follow import follow, lead
 from genzoo.runs.load import make_view, splits, warn_of_versions
 from genzoo.runs.reporter import Reporter
-from genzoo.runs.verdict import verdict
-from genzoo.types import Capability, Split
+from genzoo.runs.verdict import remedies_of, verdict
+from genzoo.types import Capability, Kind, Split
 
 _log = logging.getLogger("genzoo.run")
 
@@ -257,11 +257,7 @@ class _Job:
 
     def last_row(self) -> Mapping[str, Any] | None:
         """The last epoch's row, with the test numbers of the fitted prior where one was fitted after it."""
-        rows = self.folder.rows("epoch")
-        fitted = self.folder.rows("fitted")
-        if rows and fitted:
-            return {**rows[-1], "test": fitted[-1]["test"]}
-        return rows[-1] if rows else None
+        return self.folder.last_row()
 
     def warn_of_machine(self, before: Mapping[str, Any]) -> list[str]:
         """Tell what differs from the machine that the run began on, since the numbers may then differ."""
@@ -324,8 +320,18 @@ class _Job:
                 [latent.posterior.mean.reshape(-1, *latent.posterior.event_shape).flatten(1) for latent in latents], 1
             )
             units, size = int(active_units(means).sum()), means.shape[1]
-        report_setup = size == 2 and self.experiment.dataset.spec.shape == (1, 28, 28)
-        return verdict(row, units, size, report_setup=report_setup)
+        resolved, configured = self.experiment.plan, self.experiment.schedule.configured
+        kinds = (Kind.DATASET, Kind.LIKELIHOOD, Kind.PRIOR, Kind.LOSS)
+        defaults = all(resolved[kind].name == DEFAULTS[kind] for kind in kinds) and configured.get("beta") == 1
+        loss = self.experiment.loss.options
+        warm_up = [getattr(choice.options, "epochs", None) for choice in resolved.schedulers.get("beta", ())]
+        return verdict(
+            row,
+            units,
+            size,
+            remedies=remedies_of(loss, configured, max((length for length in warm_up if length), default=None)),
+            report_setup=size == 2 and defaults,
+        )
 
     def _draw(self, epoch: int) -> None:
         if not self.experiment.visualizers or self._drawn_at == epoch:

@@ -106,6 +106,13 @@ class RunFolder:
                 rows.append(row)
         return rows
 
+    def last_row(self) -> dict[str, Any] | None:
+        """The last epoch's row, with the test numbers of the fitted prior where one was fitted after it."""
+        rows, fitted = self.rows("epoch"), self.rows("fitted")
+        if rows and fitted:
+            return {**rows[-1], "test": fitted[-1]["test"]}
+        return rows[-1] if rows else None
+
     def add_row(self, row: dict[str, Any]) -> None:
         storage.append_line(self.metrics_file, json.dumps(row, ensure_ascii=False, allow_nan=True))
 
