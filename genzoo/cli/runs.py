@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import click
 
 from genzoo import storage
 from genzoo.cli import console
-from genzoo.errors import RunExistsError, UsageError
+from genzoo.errors import GenzooError, RunExistsError, UsageError
 from genzoo.runs.find import all_runs, find_run, runs_root
 from genzoo.runs.folder import RunFolder, is_run
 
 OUT = click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+
+_NUMBERS = ("distortion", "rate", "elbo")
 
 
 @click.group("runs")
@@ -28,7 +31,7 @@ def runs() -> None:
 @JSON
 def list_(out: str | None, as_json: bool) -> None:
     """List the runs, oldest first."""
-    rows = [_summary(run) for run in all_runs(runs_root(out))]
+    rows = [_summary(run, strict=False) for run in all_runs(runs_root(out))]
     if as_json:
         console.print_json(rows)
         return
@@ -53,6 +56,7 @@ def show(run: str, out: str | None, as_json: bool) -> None:
     if as_json:
         console.print_json({"path": str(folder.path), **record, "status": _status(folder, record), "history": rows})
         return
+    fitted = folder.rows("fitted")
     click.echo(f"{record.get('title')}: {_status(folder, record)}  {folder.path}")
     reason = record.get("exit_reason")
     if reason:
@@ -71,6 +75,11 @@ def show(run: str, out: str | None, as_json: bool) -> None:
     headers = ["epoch", "train D", "R", "elbo", "test D", "R", "elbo", "beta", "seconds"]
     if cells:
         click.echo(console.table(headers, cells, console.width()))
+    if fitted:
+        numbers = ", ".join(
+            f"{name} {value}" for name, value in zip(_NUMBERS, _numbers(fitted[-1]["test"]), strict=True)
+        )
+        click.echo(console.paragraph(f"test with the fitted prior: {numbers}", console.width()))
     for key, result in record.get("metrics", {}).items():
         numbers = ", ".join(f"{name} {value:.5g}" for name, value in result.get("values", {}).items())
         click.echo(console.paragraph(f"{key}: {numbers or result.get('error', '')}", console.width()))
@@ -105,7 +114,7 @@ def compare(
     differing = [key for key in keys if len({str(recipe.get(key)) for recipe in recipes}) > 1]
     rows = [[key, *(str(recipe.get(key, "-")) for recipe in recipes)] for key in differing]
     summaries = [_summary(folder) for folder in folders]
-    for name in ("distortion", "rate", "elbo"):
+    for name in _NUMBERS:
         values = [summary["numbers"] for summary in summaries]
         rows.append([f"test {name}", *(f"{value[name]:.2f}" if value else "-" for value in values)])
     if as_json:
@@ -136,7 +145,15 @@ def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
     folders = [_removable(name, out) for name in names]
     for folder in folders:
         if not yes:
-            click.confirm(f"Remove {folder.path} and all that it holds?", abort=True)
+            try:
+                agreed = click.confirm(f"Remove {folder.path} and all that it holds?", err=True)
+            except click.Abort:
+                if sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison] None where it was closed
+                    raise
+                raise UsageError("runs rm: --yes must be given where nobody can answer; nothing was removed.") from None
+            if not agreed:
+                click.echo(f"Kept {folder.path}", err=True)
+                continue
         storage.remove_folder(folder.path)
         click.echo(f"Removed {folder.path}")
 
@@ -165,9 +182,16 @@ def _removable(name: str, out: str | None) -> RunFolder:
     return folder
 
 
-def _summary(folder: RunFolder) -> dict[str, Any]:
-    record, rows = folder.record(), folder.rows("epoch")
-    last = rows[-1] if rows else None
+def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
+    try:
+        record = folder.record()
+    except GenzooError as error:
+        if strict:
+            raise
+        # One damaged run must not hide the others.
+        click.echo(f"Warning: {error.message}", err=True)
+        record = {"status": "unreadable"}
+    last = folder.last_row()
     return {
         "name": folder.path.name,
         "path": str(folder.path),
@@ -185,7 +209,7 @@ def _status(folder: RunFolder, record: dict[str, Any]) -> str:
 
 
 def _numbers(numbers: dict[str, Any] | None) -> list[str]:
-    return [f"{numbers[name]:.2f}" if numbers else "-" for name in ("distortion", "rate", "elbo")]
+    return [f"{numbers[name]:.2f}" if numbers else "-" for name in _NUMBERS]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -278,7 +278,7 @@ def _value(row: RowSpec, run: RunFolder) -> float:
     if path[0] == "metrics":
         found: Any = run.record().get("metrics", {}).get(path[1], {}).get("values", {})
         return _number(found, ".".join(path[2:]), row)
-    return _number(rows[-1][path[0]], path[1], row)
+    return _number((run.last_row() or {})[path[0]], path[1], row)
 
 
 def _number(numbers: Mapping[str, Any], name: str, row: RowSpec) -> float:
