@@ -96,6 +96,12 @@ def command(
     dotted = context.meta["genzoo.dotted"]
     chosen = figure_formats(formats)
     if resume is not None:
+        if dry_run or name:
+            raise UsageError(
+                f"run: {'--dry-run' if dry_run else '--name'} must be left out with --resume, which goes on with a run "
+                "as it is.",
+                "See `genzoo runs show RUN`." if dry_run else "",
+            )
         outcome = _resume(resume, named, dotted, train, recipe, chosen, out)
     else:
         base = checked_recipe(recipe) if recipe else None
