@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from genzoo.compose.plan import Choice, Plan, plan
+from genzoo.compose.plan import Choice, Plan, bare_name, plan
 from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.host import host as default_host
@@ -18,6 +18,7 @@ from genzoo.runs.folder import RunFolder
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
+    import torch
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -80,8 +81,8 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """The last epoch's test numbers (train where nothing was tested), and the values of the run's metrics."""
-        rows = self.history
-        numbers = dict((rows[-1].get("test") or rows[-1]["train"]) if rows else {})
+        row = self.folder.last_row()
+        numbers = dict((row.get("test") or row["train"]) if row else {})
         for result in self.record.get("metrics", {}).values():
             numbers.update(result.get("values", {}))
         return numbers
@@ -148,7 +149,7 @@ class Run:
         from genzoo.parts.latents import encode
         from genzoo.types import Batch
 
-        return encode(self.model, Batch(images, label)).top
+        return encode(self.model, Batch(images, label).to(_device(self.model))).top
 
     def choice(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Choice:
         """A component with typed options, as it can be added to this run."""
@@ -165,8 +166,8 @@ def run(
     prior: Named | None = None,
     loss: Named | None = None,
     scheduler: Named | Mapping[str, Named | Iterable[Named]] | None = None,
-    viz: Iterable[Named] | Mapping[str, Named] = (),
-    metrics: Iterable[Named] | Mapping[str, Named] = (),
+    viz: Named | Iterable[Named] | Mapping[str, Named] = (),
+    metrics: Named | Iterable[Named] | Mapping[str, Named] = (),
     out: str | Path | None = None,
     name: str = "",
     progress: bool = True,
@@ -178,8 +179,8 @@ def run(
         model: Name, or (name, options), as ``("vae", {"latent_dim": 8})``.
         data, network, likelihood, prior, loss: Parts, likewise; None takes the model's companions and the defaults.
         scheduler: One for the quantity that it usually drives, or slot → one or several.
-        viz: Visualizers, or key → visualizer.
-        metrics: Metrics, or key → metric.
+        viz: One or several visualizers, or key → visualizer.
+        metrics: One or several metrics, or key → metric.
         out: Folder of runs.
         name: Appended to the run folder's name.
         progress: Whether to show progress on stderr.
@@ -249,28 +250,36 @@ def labels_for(model: Model, n: int, label: int | Sequence[int] | None) -> Tenso
             raise UsageError("sample: label must be left out, since the model is not conditional.")
         return None
     assert classes is not None
+    device = _device(model)
     if label is None:
-        return torch.arange(n) % classes
+        return torch.arange(n, device=device) % classes
     labels = torch.tensor([label] * n if isinstance(label, int) else list(label))
     if len(labels) != n:
         raise UsageError(f"sample: label must be one a sample, {n}, got {len(labels)}.")
     if bool(((labels < 0) | (labels >= classes)).any()):
         raise UsageError(f"sample: label must be in 0 to {classes - 1}, got {label}.")
-    return labels
+    return labels.to(device)
+
+
+def _device(model: Model) -> torch.device:
+    """Where the model is; the CPU for a model without tensors."""
+    import torch
+
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def _part(named: Named) -> Part:
     return Part(name=named) if isinstance(named, str) else Part(name=named[0], options=dict(named[1]))
 
 
-def _keyed(parts: Iterable[Named] | Mapping[str, Named]) -> dict[str, Part]:
-    if isinstance(parts, str):
-        parts = [parts]
+def _keyed(parts: Named | Iterable[Named] | Mapping[str, Named]) -> dict[str, Part]:
+    if isinstance(parts, str) or (isinstance(parts, tuple) and len(parts) == 2 and isinstance(parts[1], Mapping)):
+        parts = [cast("Named", parts)]
     if isinstance(parts, Mapping):
         return {str(key): _part(named) for key, named in parts.items()}
     found: dict[str, Part] = {}
-    for part in map(_part, parts):
-        key = part.name.rpartition(":")[2]
+    for part in map(_part, cast("Iterable[Named]", parts)):
+        key = bare_name(part.name)
         if key in found:
             raise UsageError(
                 f"run: {key} must be given once, got it twice.", "Give each a key of its own: {key: name}."

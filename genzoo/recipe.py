@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from genzoo.errors import UsageError
@@ -76,6 +76,18 @@ class Recipe(BaseModel):
     visualizers: dict[str, Part] = Field(default_factory=dict)
     metrics: dict[str, Part] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("visualizers", "metrics")
+    @classmethod
+    def _keys_are_file_names(cls, parts: dict[str, Part]) -> dict[str, Part]:
+        for key in parts:
+            if not _FILE_NAME.fullmatch(key) or _RESERVED.fullmatch(key):
+                raise UsageError(
+                    "run: the key of a figure or metric must be at most 100 letters, digits, dots, hyphens and "
+                    f"underscores, got {key[:40]!r}.",
+                    "Its files are named after it.",
+                )
+        return parts
 
     def to_toml(self) -> str:
         """The recipe as TOML; what is None or empty is left out."""
@@ -177,6 +189,8 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
     return None
 
 
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\]#]+?)\s*\]")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 

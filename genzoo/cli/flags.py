@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
-from genzoo.compose.plan import PART_KINDS, default_part, default_schedulers
+from genzoo.compose.plan import PART_KINDS, bare_name, default_part, default_schedulers
 from genzoo.declare import Companion
 from genzoo.errors import UsageError
 from genzoo.host import Host
@@ -206,7 +206,7 @@ def _keyed(before: Mapping[str, Part], named: Sequence[str], flag: str) -> dict[
     for word in named:
         key, equals, name = word.partition("=")
         part = Part(name=name if equals else key)
-        key = key.rpartition(":")[2]
+        key = key if equals else bare_name(key)
         if not key or not part.name:
             raise UsageError(f"run: --{flag} must be NAME or KEY=NAME, got {word!r}.")
         if key in parts:

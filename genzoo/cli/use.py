@@ -12,6 +12,7 @@ import click
 from genzoo.cli import console
 from genzoo.cli.flags import DottedCommand
 from genzoo.cli.run import figure_formats
+from genzoo.compose.plan import bare_name
 from genzoo.errors import UsageError
 from genzoo.recipe import Part
 from genzoo.types import Kind
@@ -75,9 +76,6 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], as_json: 
     for key, result in results.items():
         result["options"] = metrics[key].options.model_dump(mode="json")
         result["checkpoint"] = loaded.loaded.checkpoint.name
-    if not run.startswith("zoo:"):
-        record = loaded.record
-        loaded.folder.write_record({**record, "metrics": {**record.get("metrics", {}), **results}})
     if as_json:
         console.print_json({"run": str(loaded.path), "metrics": results})
     else:
@@ -91,6 +89,10 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], as_json: 
         for key, result in results.items():
             if result.get("protocol"):
                 click.echo(console.paragraph(f"{key}: {result['protocol']}", console.width()))
+    # After they are shown, since a run on a disk that cannot be written is worth measuring too.
+    if not run.startswith("zoo:"):
+        record = loaded.record
+        loaded.folder.write_record({**record, "metrics": {**record.get("metrics", {}), **results}})
     context.exit(_complain(results, "metric"))
 
 
@@ -185,7 +187,7 @@ def _with_options(names: tuple[str, ...], dotted: list[tuple[tuple[str, ...], st
                 f"Write --{names[0]}.OPTION VALUE; see `genzoo info {names[0]}`.",
             )
         options[path[0]][path[1].replace("-", "_")] = value
-    return {name: Part(name=name, options=values) for name, values in options.items()}
+    return {bare_name(name): Part(name=name, options=values) for name, values in options.items()}
 
 
 def _target(out: str, suffixes: tuple[str, ...], force: bool) -> Path:
@@ -196,6 +198,8 @@ def _target(out: str, suffixes: tuple[str, ...], force: bool) -> Path:
         raise UsageError("--out must be a file name that the system takes, got one that is too long or has NUL.")
     if target.exists() and not force:
         raise UsageError(f"--out must not exist, got {out!r}, which does.", "Choose another, or add --force.")
+    if not target.parent.is_dir():
+        raise UsageError(f"--out must be in a folder that exists, got {out!r}.", f"Make it: mkdir -p {target.parent}")
     return target
 
 

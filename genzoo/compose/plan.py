@@ -126,6 +126,11 @@ def plan(recipe: Recipe, host: Host) -> Plan:
     )
 
 
+def bare_name(name: str) -> str:
+    """What a component is called, without the ``KIND/`` and the ``dist:`` that may stand before it."""
+    return name.rpartition("/")[2].rpartition(":")[2]
+
+
 def default_part(kind: Kind, companion: Companion | None) -> Part:
     """What a model gets for a kind when nobody names one."""
     if companion is None:
@@ -146,7 +151,7 @@ def _part(host: Host, kind: Kind, asked: Part | None, model: Installed, companio
     default = default_part(kind, companion)
     if asked is None:
         return _choose(host, kind, default, asked=False)
-    if asked.name.rpartition(":")[2] == default.name:
+    if bare_name(asked.name) == default.name:
         merged = Part(name=asked.name, options={**default.options, **asked.options})
         return _choose(host, kind, merged, asked=True)
     given = {key.replace("-", "_") for key in asked.options}

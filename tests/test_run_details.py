@@ -1,0 +1,222 @@
+"""What a run says and where it writes: keys that name files, its verdict, its listing, and what it asks before removing."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import genzoo
+from genzoo import storage
+from genzoo.api import labels_for
+from genzoo.cli import execute
+from genzoo.compose.build import Experiment, build
+from genzoo.compose.plan import plan
+from genzoo.errors import StorageError, UsageError
+from genzoo.host import host
+from genzoo.recipe import Recipe, parse_recipe
+from genzoo.runs.find import all_runs
+from genzoo.runs.folder import RunFolder
+from genzoo.runs.verdict import remedies_of, verdict
+from genzoo.types import Kind
+
+PARTS = ["--data", "digits", "--network", "mlp", "--network.hidden", "8", "--device", "cpu", "--precision", "fp32"]
+TINY = ["run", "vae", *PARTS, "--limit", "16", "--epochs", "1", "--batch-size", "8"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    out = tmp_path_factory.mktemp("trained")
+    assert execute([*TINY, "--out", str(out)]) == 0
+    return next(all_runs(out))
+
+
+@pytest.fixture
+def copy(trained: RunFolder, tmp_path: Path) -> RunFolder:
+    return RunFolder(Path(shutil.copytree(trained.path, tmp_path / "runs" / "vae" / trained.path.name)))
+
+
+def recipe(model: str = "vae", **parts: Any) -> Recipe:
+    content = {"dataset": {"name": "digits"}, "network": {"name": "mlp", "options": {"hidden": [8]}}}
+    return parse_recipe({"model": {"name": model}, **content, **parts}, "test")
+
+
+def experiment(model: str = "vae", **parts: Any) -> Experiment:
+    return build(plan(recipe(model, **parts), host()))
+
+
+# The key of a figure names its files.
+
+
+@pytest.mark.parametrize("key", ["../evil", "/evil", "a/b", "nul\0", "CON", "aux.1", ".hidden", "x" * 300])
+def test_a_key_that_is_no_file_name_is_exit_2_and_nothing_is_written(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs"
+    assert execute([*TINY, "--viz", f"{key}=samples", "--out", str(out)]) == 2
+    assert "the key of a figure" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match="the key of a figure"):
+        genzoo.run("vae", viz={key: "samples"}, out=out)
+    with pytest.raises(UsageError, match="the key of a figure"):
+        recipe(visualizers={key: {"name": "samples"}})
+
+
+def test_a_figure_named_with_its_kind_or_distribution_is_filed_under_its_name(
+    copy: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("visualizer/samples", "genzoo-visualizers:samples"):
+        out = tmp_path / name.replace("/", "-").replace(":", "-")
+        assert execute(["viz", str(copy.path), name, "--out", str(out)]) == 0
+        assert [path.name for path in out.iterdir()] == ["samples.png"]
+        capsys.readouterr()
+        assert execute([*TINY, "--viz", name, "--viz.samples.count", "2", "--dry-run"]) == 0
+        assert "[visualizers.samples]" in capsys.readouterr().out
+
+
+def test_a_part_named_with_its_kind_keeps_what_the_model_declares() -> None:
+    chosen = plan(recipe("beta-vae", loss={"name": "loss/elbo"}), host())[Kind.LOSS]
+    assert chosen.options == plan(recipe("beta-vae"), host())[Kind.LOSS].options
+
+
+def test_one_figure_with_options_need_not_stand_in_a_list() -> None:
+    with pytest.raises(UsageError, match="count"):
+        genzoo.run("vae", data="digits", network="mlp", viz=("samples", {"count": 0}))
+
+
+# Where the model is.
+
+
+def test_labels_and_images_go_to_the_models_device(monkeypatch: pytest.MonkeyPatch, trained: RunFolder) -> None:
+    model = experiment("cvae").model.to("meta")
+    for label in (None, 3, [1, 2]):
+        labels = labels_for(model, 2, label)
+        assert labels is not None
+        assert labels.device.type == "meta"
+    assert [int(label) for label in labels_for(model.to_empty(device="cpu"), 3, None)] == [0, 1, 2]  # pyright: ignore[reportOptionalIterable]
+    run = genzoo.load(trained.path)
+    monkeypatch.setattr(type(run), "model", run.model.to("meta"))
+    assert run.encode(torch.zeros(2, 1, 8, 8)).device.type == "meta"
+
+
+# The verdict.
+
+
+def collapsed(made: Experiment, **arguments: Any) -> str:
+    row = {"test": {"distortion": 40.0, "rate": 0.01, "elbo": -40.01}}
+    remedies = remedies_of(made.loss.options, made.schedule.configured, **arguments)
+    return verdict(row, 0, 2, remedies=remedies, report_setup=False)
+
+
+def test_a_collapse_is_told_with_what_the_runs_own_loss_can_do() -> None:
+    plain = collapsed(experiment())
+    assert "--loss.beta" in plain
+    assert "--scheduler.beta.epochs 20" in plain
+    assert "--loss.free-bits 0.5" in plain
+    assert "--scheduler.beta.epochs 60" in collapsed(experiment(), warm_up=30)
+    free = collapsed(experiment(loss={"name": "elbo", "options": {"free_bits": 2}}))
+    assert "--loss.free-bits 4" in free
+    drawn = collapsed(experiment(loss={"name": "elbo", "options": {"capacity": 5}}))
+    assert "a higher --loss.capacity" in drawn
+    assert not any(option in drawn for option in ("--loss.beta", "--loss.free-bits", "warm-up"))
+    assert "--loss.distortion-per image" in collapsed(
+        experiment(loss={"name": "elbo", "options": {"distortion_per": "pixel"}})
+    )
+    assert "too few" not in plain
+    other = collapsed(experiment(loss={"name": "iwae"}))
+    assert "--loss.beta" not in other
+    assert "warm-up" not in other
+    assert "--loss elbo --loss.free-bits 0.5" in other
+
+
+def test_a_quick_look_is_not_called_a_collapse_without_a_word_on_its_length() -> None:
+    row = {"step": 32, "test": {"distortion": 40.0, "rate": 0.01, "elbo": -40.01}}
+    told = verdict(row, 0, 2, remedies=["a lower --loss.beta"], report_setup=False)
+    assert "32 steps are too few to tell" in told
+
+
+def test_the_reports_range_is_quoted_for_the_reports_data_only(tmp_path: Path) -> None:
+    run = genzoo.run(
+        "vae", data="digits", network=("mlp", {"hidden": [8]}), epochs=2, limit=64, batch_size=8, out=tmp_path
+    )
+    assert "the report calls" not in run.verdict
+
+
+# Resuming, listing and removing.
+
+
+def test_resume_refuses_what_it_would_not_do(copy: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    before = copy.record()
+    for flag in (["--dry-run"], ["--name", "again"]):
+        assert execute(["run", "--resume", str(copy.path), "--epochs", "2", *flag]) == 2
+        assert f"{flag[0]} must be left out" in capsys.readouterr().err
+    assert copy.record() == before
+
+
+def test_a_damaged_run_does_not_hide_the_others(
+    copy: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "runs" / "vae" / "20200101T000000Z-000000"
+    shutil.copytree(copy.path, damaged)
+    (damaged / "run.json").write_text("{")
+    assert execute(["runs", "list", "--json", "--out", str(tmp_path / "runs")]) == 0
+    said = capsys.readouterr()
+    assert [row["status"] for row in json.loads(said.out)] == ["unreadable", "finished"]
+    assert "cannot be read" in said.err
+    assert execute(["runs", "show", str(damaged)]) == 4
+
+
+def test_the_last_numbers_are_those_of_the_fitted_prior(copy: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    test = {"distortion": 1.0, "rate": 2.0, "elbo": -3.0}
+    copy.add_row({"kind": "fitted", "epoch": 1, "step": 2, "quantities": {}, "test": test})
+    assert genzoo.load(copy.path).metrics["elbo"] == -3.0
+    assert execute(["runs", "list", "--json", "--out", str(copy.path.parent.parent)]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["numbers"] == test
+    assert execute(["runs", "show", str(copy.path)]) == 0
+    assert "fitted prior: distortion 1.00, rate 2.00, elbo -3.00" in capsys.readouterr().out
+
+
+def test_removing_asks_on_stderr_and_needs_an_answer(
+    copy: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert execute(["runs", "rm", str(copy.path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "--yes" in said.err
+    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
+    assert execute(["runs", "rm", str(copy.path)]) == 0
+    assert "Kept" in capsys.readouterr().err
+    assert copy.path.is_dir()
+
+
+# A disk that takes nothing.
+
+
+def test_numbers_that_cannot_be_kept_are_shown(copy: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(operation: str, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with storage.probed(full):
+        assert execute(["eval", str(copy.path), "elbo", "--json"]) == StorageError.exit_code
+    assert json.loads(capsys.readouterr().out)["metrics"]["elbo"]["values"]
+
+
+def test_a_file_in_no_folder_is_refused_before_the_work(copy: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, suffix in (("sample", "png"), ("encode", "npz")):
+        assert execute([command, str(copy.path), "--out", str(copy.path / "none" / f"x.{suffix}")]) == 2
+        assert "a folder that exists" in capsys.readouterr().err
