@@ -178,6 +178,24 @@ def test_what_does_not_fit_is_declared_and_refused() -> None:
         loss(2, "dreg")(ModelOutput((code,), output.likelihood), Batch(model.image))
 
 
+def test_doubly_reparameterised_gradient_refuses_a_compiled_model() -> None:
+    model = Linear()
+    image = model.image.flatten(1)
+
+    @torch.compile(backend="aot_eager")
+    def forward(encoder: Tensor, decoder: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean = image @ encoder.T
+        z = mean + noise
+        return mean, z, z @ decoder.T
+
+    mean, z, raw = forward(model.encoder, model.decoder, torch.randn(2, 4, LATENTS, dtype=torch.float64))
+    latent = Latent(DiagonalNormal(mean, torch.zeros_like(mean)), StandardNormal((LATENTS,), dtype=torch.float64), z)
+    output = ModelOutput((latent,), Independent(Normal(raw.reshape(2, -1, 1, 2, 3), NOISE), 3))
+    assert loss(2)(output, Batch(model.image)).objective.isfinite()
+    with pytest.raises(IncompatibleError, match="not compiled"):
+        loss(2, "dreg")(output, Batch(model.image))
+
+
 @pytest.mark.parametrize("samples", [0, -1])
 def test_samples_must_be_positive(samples: int) -> None:
     with pytest.raises(ValidationError, match="samples"):

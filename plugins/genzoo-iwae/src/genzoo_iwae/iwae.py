@@ -29,7 +29,7 @@ class ImportanceWeighted(Loss):
     With ``gradient="dreg"`` the value is the same and the gradient is the doubly reparameterised one: with normalised
     weights :math:`\tilde w_k`, the encoder's is :math:`\sum_k \tilde w_k^2 \,\partial_z \log w_k \,\partial_\phi z_k`,
     with q's parameters held fixed in :math:`\log w_k`; the decoder's is the plain one. Its variance vanishes as q
-    approaches the posterior. It takes one level and a diagonal normal q.
+    approaches the posterior. It takes one level, a diagonal normal q and a model that is not compiled.
 
     Args:
         options: Samples and gradient.
@@ -84,7 +84,7 @@ def doubly_reparameterised(output: ModelOutput, image: Tensor) -> Tensor:
         image: ``[B, C, H, W]``.
 
     Raises:
-        IncompatibleError: If there are several levels or q is of another family.
+        IncompatibleError: If there are several levels, q is of another family or the model is compiled.
     """
     if len(output.latents) != 1:
         raise IncompatibleError(
@@ -97,10 +97,20 @@ def doubly_reparameterised(output: ModelOutput, image: Tensor) -> Tensor:
     bound = estimators.importance_weighted_bound(weights)
     share = weights.detach().softmax(0)
     if latent.sample.requires_grad:
+        _refuse_compiled(latent.sample)
         # What reaches the parameters through z has been weighted by w̃ once; this is the second time.
         per_sample = share.reshape(share.shape + (1,) * (latent.sample.dim() - share.dim()))
         latent.sample.register_hook(lambda gradient: gradient * per_sample)
     return -bound.mean()
+
+
+def _refuse_compiled(sample: Tensor) -> None:
+    # A compiled model is one step of the backward pass: what the decoder sends to the sample inside it meets no hook.
+    if sample.grad_fn is not None and sample.grad_fn.name().startswith("CompiledFunction"):
+        raise IncompatibleError(
+            "iwae: gradient dreg must be used with a model that is not compiled, got a compiled one.",
+            "Leave --compile out, or use --loss.gradient plain.",
+        )
 
 
 def _detached(posterior: Distribution) -> Distribution:
