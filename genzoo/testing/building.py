@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -134,9 +134,9 @@ def _exercise_model(subject: Subject, options: Options) -> Trace:
     return found
 
 
-def cases_for(loss: Any, **how: Any) -> list[outputs.Case]:
-    """Cases that the loss says it can be given, the plainest first; ``how`` as `outputs.case` takes it."""
-    how = {"samples": loss.samples, **how}
+def cases_for(loss: Any, **how_else: Any) -> list[outputs.Case]:
+    """Cases that the loss says it can be given, the plainest first; ``how_else`` as `outputs.case` takes it."""
+    how: dict[str, Any] = {"samples": loss.samples, **how_else}
     wants = frozenset(loss.requires)
     found: list[outputs.Case] = []
     if Capability.CATEGORICAL_LATENT not in wants and Capability.HIERARCHICAL not in wants:
@@ -286,7 +286,7 @@ def _parts(spec: ImageSpec) -> Parts:
 
 
 @contextmanager
-def offline() -> Iterator[None]:
+def offline() -> Generator[None]:
     """Runs a block without a network: the kit downloads nothing."""
 
     def refuse(*_: Any, **__: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ class Case:
     def with_leaves(self, mean: Tensor, log_variance: Tensor, logits: Tensor) -> Case:
         return replace(self, mean=mean, log_variance=log_variance, logits=logits)
 
-    def map(self, change: dict[str, Tensor]) -> Case:
+    def map(self, change: Mapping[str, Any]) -> Case:
         """The case with some tensors replaced."""
         return replace(self, **change)
 

@@ -35,7 +35,7 @@ def _state() -> dict[str, str]:
 
     return {
         "torch's random state": str(hash(torch.get_rng_state().numpy().tobytes())),
-        "numpy's random state": str(np.random.get_state()[1][:5].tolist()),
+        "numpy's random state": str(hash(str(np.random.get_state(legacy=False)))),
         "python's random state": str(hash(random.getstate())),
         "torch's default dtype": str(torch.get_default_dtype()),
         "torch's default device": str(torch.get_default_device()),

@@ -47,10 +47,10 @@ class CheckFailure(AssertionError):
         seen: What the plugin did, likewise.
     """
 
-    def __init__(self, expected: str, seen: str) -> None:
+    def __init__(self, expected: object, seen: object) -> None:
         super().__init__(f"expected {expected}, saw {seen}")
-        self.expected = expected
-        self.seen = seen
+        self.expected = str(expected)
+        self.seen = str(seen)
 
 
 class NotApplicable(Exception):
@@ -61,14 +61,14 @@ class Unavailable(NotApplicable):
     """A check that cannot run on this machine, because data or a package is not here; it counts towards the floor."""
 
 
-def expect(condition: object, expected: str, seen: object) -> None:
+def expect(condition: object, expected: object, seen: object) -> None:
     """Fails the check unless the condition holds.
 
     Raises:
         CheckFailure: If it does not.
     """
     if not condition:
-        raise CheckFailure(expected, str(seen))
+        raise CheckFailure(expected, seen)
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,9 @@ def satisfies_interface(subject: Subject) -> None:
 )
 def options_derive(subject: Subject) -> None:
     """The options model derives from `Options`, frozen, forbidding unknown fields."""
-    model = subject.options_class
+    model: type = subject.options_class
     expect(issubclass(model, Options), "a subclass of Options", model.__mro__[1].__name__)
-    config = model.model_config
+    config = subject.options_class.model_config
     expect(config.get("frozen") is True, "a frozen model", f"frozen={config.get('frozen')}")
 
 
@@ -301,6 +301,8 @@ def companions_declared_well(subject: Subject) -> None:
     """Its companions are names, or names with options that JSON can hold."""
     for kind, companion in subject.component.companions.items():
         name, options = (companion, {}) if isinstance(companion, str) else companion
-        good = kind != Kind.MODEL and isinstance(name, str) and isinstance(options, Mapping)
+        named: Any = name
+        given: Any = options
+        good = kind != Kind.MODEL and isinstance(named, str) and isinstance(given, Mapping)
         expect(good, "(name, options) of another kind than model", f"{kind}: {companion!r}")
         json.dumps(dict(options))

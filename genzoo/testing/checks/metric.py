@@ -22,7 +22,7 @@ METRIC = Kind.METRIC
 _NAME = re.compile(r"([a-z0-9]+([-_.][a-z0-9]+)*)?")
 
 
-def evaluate(metric: Any, view: RunView, seed: int = 3) -> dict[str, float]:
+def evaluate(metric: Any, view: RunView, seed: int = 3) -> dict[Any, Any]:
     """Its numbers of a run, called as the host calls it."""
     with torch.no_grad(), seeded(seed):
         return dict(metric.evaluate(view))

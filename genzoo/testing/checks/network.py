@@ -47,7 +47,8 @@ def _served(subject: Subject) -> list[ImageSpec]:
 )
 def bodies_are_modules(subject: Subject) -> None:
     """Encoder and decoder are modules."""
-    for name, body in zip(("encoder", "decoder"), bodies(subject), strict=True):
+    made: tuple[Any, Any] = bodies(subject)
+    for name, body in zip(("encoder", "decoder"), made, strict=True):
         expect(isinstance(body, nn.Module), f"an nn.Module for the {name}", type(body).__name__)
 
 

@@ -22,7 +22,7 @@ VISUALIZER = Kind.VISUALIZER
 _NAME = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*)?")
 
 
-def _figures(subject: Subject) -> dict[str, Any]:
+def _figures(subject: Subject) -> dict[Any, Any]:
     plugin = subject.build()
     return dict(perform(plugin, first_view(plugin, subject)))
 

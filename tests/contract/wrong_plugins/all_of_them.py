@@ -8,6 +8,7 @@ from wrong_plugins.ledger import RIGHT, WRONG
 
 for _module in (
     "every_kind",
+    "randomness",
     "schedulers",
     "torch_scheduler",
     "models",

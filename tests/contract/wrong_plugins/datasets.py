@@ -28,7 +28,7 @@ class Made(Dataset):
 
     @property
     def spec(self):
-        return self.inner.spec
+        return replace(self.inner.spec, levels=None)
 
     def split(self, name):
         if name not in self.splits:
@@ -70,7 +70,7 @@ class FetchesEachTime(Made):
         return super().split(name)
 
 
-@wrong("has-train-and-test", also=())
+@wrong("has-train-and-test", also=("images-differ",))
 class HasNoTest(Unlabelled):
     """Its test split is empty."""
 
@@ -141,7 +141,7 @@ class MisnamesItsClasses(Made):
         return ImageSpec((1, 8, 8), 3, class_names=("dark", "light"))
 
 
-@wrong("factors-as-declared", also=("render-matches-factors",))
+@wrong("factors-as-declared", also=("render-matches-factors", "splits-disjoint"))
 class ForgetsAFactor(Made):
     """It declares three factors and gives two."""
 

@@ -1,16 +1,11 @@
-"""Plugins that are wrong in what every kind must do."""
+"""Plugins that are wrong in what every kind must do; imports no torch."""
 
 from __future__ import annotations
 
-import os
-import random
-
-import torch
 from pydantic import BaseModel
 
 from genzoo import catalogue
 from genzoo.interfaces.scheduler import Progress, Scheduler
-from genzoo.testing.reference import PlainLoss, PlainModel
 from genzoo.types import Kind
 from wrong_plugins.ledger import WRONG, Wrong, installed, wrong
 from wrong_plugins.right import Ramp, RampWithLength
@@ -122,40 +117,6 @@ class HoldsALambda(Ramp):
         self.shape = lambda t: t
 
 
-@wrong("same-seed-same-result", also=("training-and-evaluation-agree",))
-class RollsDice(PlainLoss):
-    """It draws a weight from the system's entropy when it is built."""
-
-    def __init__(self, options: object) -> None:
-        super().__init__(options)
-        self.weight = 1 + int.from_bytes(os.urandom(4), "big") / 2**34
-
-    def terms(self, *args):
-        return {name: self.weight * value for name, value in super().terms(*args).items()}
-
-
-@wrong("global-random-state-kept", defect="global RNG reseeded, default dtype or backend changed at import")
-class ReseedsPythonInUse(PlainLoss):
-    """It seeds Python's generator at each call."""
-
-    def terms(self, *args):
-        random.seed(0)
-        return super().terms(*args)
-
-
-@wrong(
-    "global-random-state-kept",
-    also=("stochasticity-as-declared", "sample-repeats-under-seed"),
-    defect="global RNG reseeded, default dtype or backend changed at import",
-)
-class ReseedsTorchInUse(PlainModel):
-    """It seeds torch's generator at each call, so that all noise is the same."""
-
-    def encode(self, batch, *, samples=1, context=None):
-        torch.manual_seed(0)
-        return super().encode(batch, samples=samples, context=context)
-
-
 @wrong("prints-nothing")
 class Chatters(Ramp):
     """It prints what it does."""
@@ -163,11 +124,6 @@ class Chatters(Ramp):
     def factor(self, progress: Progress) -> float:
         print("factor asked for")  # noqa: T201
         return super().factor(progress)
-
-
-@wrong("companions-declared-well", companions={"loss": ("elbo", {"beta": {1, 2}})})
-class HasOddCompanions(PlainModel):
-    """Its companion has options that JSON cannot hold."""
 
 
 @wrong("options-described", options=ODD + "NoDescription")

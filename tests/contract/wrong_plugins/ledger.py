@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from genzoo import interfaces
 from genzoo.declare import Component
 from genzoo.installed import Installed
 from genzoo.types import Kind
@@ -47,7 +46,8 @@ RIGHT: list[Installed] = []
 
 def kind_of(cls: type) -> Kind:
     """The kind of the interface that a class derives from."""
-    return next(kind for kind in Kind if issubclass(cls, getattr(interfaces, kind.capitalize())))
+    bases = [base for base in cls.__mro__ if base.__module__.startswith("genzoo.interfaces")]
+    return Kind(bases[0].__name__.lower())
 
 
 def installed(cls: type, name: str, version: str = "1.0", **declared: Any) -> Installed:

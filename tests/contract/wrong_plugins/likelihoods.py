@@ -55,7 +55,11 @@ class _NoConstant(_Plain):
         return self.inner.log_prob(value) + 0.5 * math.log(2 * math.pi) * math.prod(self.event_shape)
 
 
-@wrong("normalised", defect="the constant of a Gaussian likelihood dropped in training, kept in NLL")
+@wrong(
+    "normalised",
+    also=("mean-is-the-density's", "samples-follow-density"),
+    defect="the constant of a Gaussian likelihood dropped in training, kept in NLL",
+)
 class DropsItsConstant(Gaussian):
     """Its density lacks ½ log 2π a pixel."""
 
@@ -82,7 +86,7 @@ class _OtherMean(_Plain):
         return 0.5 * self.inner.mean + 0.25
 
 
-@wrong("mean-is-the-density's")
+@wrong("mean-is-the-density's", also=("fits-an-image",))
 class ShowsAnotherMean(BernoulliPixels):
     """Its mean is not that of its density."""
 

@@ -108,7 +108,10 @@ class SqueezesOne(Elbo):
         return super().value(run) + 0 * float(run.batch().image.squeeze()[:, :, 0].squeeze().mean(1).mean())
 
 
-@wrong("finite-numbers", also=("within-bounds", "order-of-images-free", "every-image-counts"))
+@wrong(
+    "finite-numbers",
+    also=("within-bounds", "order-of-images-free", "every-image-counts", "responds-to-run", "tells-good-from-bad"),
+)
 class DividesByNothing(Elbo):
     """Its number is infinite."""
 

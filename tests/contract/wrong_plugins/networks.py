@@ -135,7 +135,7 @@ class _Scaled(nn.Module):
         return 1e-4 * self.body(x)
 
 
-@wrong("learns")
+@wrong("learns", also=("output-is-raw",))
 class HardlyMoves(Checked):
     """Its decoder is scaled down until it cannot learn."""
 

@@ -69,7 +69,7 @@ class WrongPeriod(Ramp):
         return None
 
 
-@wrong("pure", also=("same-seed-same-result",))
+@wrong("pure", also=("same-seed-same-result", "reaches-its-end", "settles-as-declared"))
 class CountsItsCalls(Ramp):
     """It counts its calls in place of reading the progress."""
 
