@@ -241,6 +241,9 @@ class _Job:
             self._failed(error, "interrupted")
             raise error from None
         except Interrupted as error:
+            if error.signum == signal.SIGINT:
+                # A person stopped it and will want to see what there is; a second Ctrl-C leaves this too.
+                self._draw_at_last()
             self._failed(error, "interrupted")
             raise
         except (Exception, SystemExit) as error:

@@ -18,7 +18,7 @@ from genzoo import storage
 from genzoo.cli import execute
 from genzoo.engine import train
 from genzoo.engine.checkpoint import find
-from genzoo.errors import RunExistsError
+from genzoo.errors import Interrupted, RunExistsError
 from genzoo.host import host
 from genzoo.runs.execute import resume, start
 from genzoo.runs.folder import RunFolder
@@ -231,3 +231,17 @@ def test_the_lock_names_the_run_and_is_given_back(tmp_path: Path, capsys: pytest
     assert f"{folder.path} is held by another process" in capsys.readouterr().err
     assert not folder.is_held
     assert execute(["run", "--resume", str(folder.path)]) == 0
+
+
+def test_ctrl_c_leaves_figures_of_what_there_is(tmp_path: Path, stop_at: Callable[[int | None], None]) -> None:
+    curves = {"curves": {"name": "training-curves"}, "paths": {"name": "interpolation"}}
+    stop_at(6)
+    with pytest.raises(Interrupted):
+        start(resolved(visualizers=curves, train={"viz_every": 0}), host(), out=tmp_path)
+    folder = only_run(tmp_path)
+    (folder.figures / "curves.png").unlink()
+    stop_at(8)
+    with pytest.raises(Interrupted):
+        resume(folder, host(), changes={"epochs": 3})
+    assert (folder.figures / "curves.png").is_file()
+    assert folder.record()["figures"]["curves"] == {"files": ["curves.png"]}
