@@ -237,9 +237,10 @@ class Trainer:
                 self._tick(values)
 
     def _after_step(self, output: ModelOutput) -> None:
-        """What the model does after a step; of several workers the first one does it, on its share, for all."""
-        if self.workers.first:
-            self.model.after_step(output)
+        """What the model does after a step. Of several workers each does it on its share, so that a model may sum over
+        them, and what the first one comes to counts.
+        """
+        self.model.after_step(output)
         if type(self.model).after_step is not Model.after_step:
             self.workers.copy(self.model)
 
