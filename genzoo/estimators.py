@@ -171,14 +171,32 @@ def _leading(latent: Latent) -> torch.Size:
     return latent.sample.shape[: latent.sample.dim() - len(latent.posterior.event_shape)]
 
 
-def active_units(means: Tensor, threshold: float = 0.01) -> Tensor:
+def unit_variances(means: Tensor, again: Tensor | None = None) -> Tensor:
+    r"""How far each latent unit varies with the image, :math:`\mathrm{Var}_x(E_q[u|x])`, ``[D]``.
+
+    Args:
+        means: Posterior means ``[N, *event]`` of N ≥ 2 images.
+        again: The same means from other samples, where those of a level depend on samples of another: the covariance of
+            the two leaves out the noise of sampling, and may fall below 0 for a unit that does not vary.
+
+    Example:
+        >>> unit_variances(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))
+        tensor([2., 0.])
+    """
+    one = means.flatten(1)
+    other = one if again is None else again.flatten(1)
+    return ((one - one.mean(0)) * (other - other.mean(0))).sum(0) / (len(one) - 1)
+
+
+def active_units(means: Tensor, threshold: float = 0.01, again: Tensor | None = None) -> Tensor:
     """Which latent units vary with the image: Var_x(E_q[u|x]) above a threshold (section 5 of Burda et al. 2016).
 
     Args:
         means: Posterior means ``[N, *event]``.
         threshold: Least variance.
+        again: See `unit_variances`.
 
     Returns:
         bool ``[D]``, one a unit.
     """
-    return means.flatten(1).var(0) > threshold
+    return unit_variances(means, again) > threshold

@@ -154,9 +154,15 @@ def test_active_units_counts_those_that_vary_with_the_image() -> None:
 
 
 def test_active_units_of_two_levels() -> None:
-    # A lower unit that copies noise of variance 0.135 varies by 0.135 / 20 when averaged: not active.
     numbers = ActiveUnits(ActiveUnitsOptions()).evaluate(view(500, levels=2))
     assert [numbers[name] for name in ("", "units", "level-1", "level-2")] == [2, 4, 1, 1]
+
+
+def test_noise_from_another_level_makes_no_unit_active() -> None:
+    # A lower unit that copies noise of variance 0.135 varies by 0.135 / 20 when it is averaged over 20 samples.
+    numbers = ActiveUnits(ActiveUnitsOptions(threshold=0.004)).evaluate(view(500, levels=2))
+    assert [numbers[name] for name in ("", "level-1", "level-2")] == [2, 1, 1]
+    assert numbers["mean-variance"] == pytest.approx(1 / 96, rel=0.3)
 
 
 def test_active_units_of_one_image_is_refused() -> None:

@@ -19,7 +19,7 @@ IMAGES = 500
 """Images encoded at once."""
 
 SAMPLES = 20
-"""Samples of the upper levels that the posterior mean of a lower one is averaged over."""
+"""Samples of the other levels that each average of a level's posterior mean is over, where there are several levels."""
 
 
 class ActiveUnits(Metric):
@@ -27,6 +27,9 @@ class ActiveUnits(Metric):
 
     Over all test images and, for several levels, over the units of all of them, with each level's number beside, and the
     mean of the variances as ``mean-variance``. A unit below the threshold carries nothing about the image.
+
+    With several levels the posterior mean of one is itself an average over samples of another. Two averages of different
+    samples are taken, and their covariance over images is the variance without the noise of sampling.
 
     References:
         Section 5 of Burda et al. 2016, *Importance weighted autoencoders*.
@@ -49,31 +52,36 @@ class ActiveUnits(Metric):
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
         means = posterior_means(run)
-        if len(means[0]) < 2:
+        if len(means[0][0]) < 2:
             raise UsageError("active-units: the test set must hold at least 2 images, got 1.", "Raise --limit.")
-        variances = torch.cat([level.flatten(1).var(0) for level in means])
-        active = [int(estimators.active_units(level, self.threshold).sum()) for level in means]
+        levels = [estimators.unit_variances(one, other) for one, other in means]
+        variances = torch.cat(levels)
+        active = [int((level > self.threshold).sum()) for level in levels]
         numbers = {
             "": float(sum(active)),
             "units": float(len(variances)),
-            "mean-variance": variances.mean().item(),
+            "mean-variance": max(0.0, variances.mean().item()),
         }
         if len(active) > 1:
             numbers |= {f"level-{level + 1}": float(count) for level, count in enumerate(active)}
         return numbers
 
 
-def posterior_means(run: RunView) -> tuple[Tensor, ...]:
-    """E_q[z|x] of every test image, one ``[N, *event]`` a level, top first.
+def posterior_means(run: RunView) -> tuple[tuple[Tensor, Tensor], ...]:
+    """E_q[z|x] of every test image, twice ``[N, D]`` a level, top first.
 
-    Lower levels depend on a sample of the upper ones; their means are averaged over `SAMPLES` of it.
+    With several levels, one may depend on a sample of another; each of the two is then an average over `SAMPLES` of its
+    own. With one level they are the same.
     """
     batch = run.batch()
-    samples = SAMPLES if len(run.model.levels) > 1 else 1
+    halves = 2 if len(run.model.levels) > 1 else 1
+    samples = 2 * SAMPLES if halves == 2 else 1
     parts: list[tuple[Tensor, ...]] = []
     for start in range(0, len(batch), IMAGES):
         with seeded(derive(run.seed, "units", start)):
             latents = run.model.encode(batch[slice(start, start + IMAGES)], samples=samples).latents
         # A posterior without a dimension of samples is the same for each of them.
-        parts.append(tuple(latent.posterior.mean.expand_as(latent.sample).mean(0) for latent in latents))
-    return tuple(torch.cat(level) for level in zip(*parts, strict=True))
+        means = [latent.posterior.mean.expand_as(latent.sample) for latent in latents]
+        parts.append(tuple(mean.unflatten(0, (halves, -1)).mean(1).flatten(2) for mean in means))
+    levels = [torch.cat(level, 1) for level in zip(*parts, strict=True)]
+    return tuple((level[0], level[-1]) for level in levels)
