@@ -75,6 +75,7 @@ def test_schedulers_of_one_slot_multiply() -> None:
             {"model": {"name": "vae"}, "visualizers": {"swap": {"name": "class-swap"}}},
             ["class-swap", "conditional", "vae"],
         ),
+        ({"model": {"name": "vq-vae"}, "loss": {"name": "iwae"}}, ["iwae", "vq-vae", "deterministic-posterior"]),
         ({"model": {"name": "vae"}, "metrics": {"mig": {"name": "mig"}}}, ["mig", "factors", "mnist"]),
         (
             {"model": {"name": "vq-vae"}, "metrics": {"nll": {"name": "nll"}}},

@@ -75,7 +75,7 @@ def build(plan: Plan) -> Experiment:
             f"{plan[Kind.DATASET].name} has not.",
             "Choose a dataset with labels or an unconditional model.",
         )
-    _fit(plan, plan[Kind.LOSS], loss.requires, model)
+    _fit(plan, plan[Kind.LOSS], loss, model)
     visualizers = {key: _construct(choice, Visualizer) for key, choice in plan.visualizers.items()}
     metrics = {key: _construct(choice, Metric) for key, choice in plan.metrics.items()}
     for key, figure in visualizers.items():
@@ -101,13 +101,7 @@ def add_metric(experiment: Experiment, choice: Choice) -> Metric:
 
 def check_fit(plan: Plan, choice: Choice, part: Visualizer | Metric, dataset: Dataset, model: Model) -> None:
     """Refuse a visualizer or metric that the model or the data cannot serve. See `build`."""
-    _fit(plan, choice, part.requires, model)
-    refused = getattr(part, "forbids", frozenset()) & model.capabilities
-    if refused:
-        raise IncompatibleError(
-            f"compose: the {choice.installed.kind} {choice.name} says nothing of a model that is "
-            f"{_join(refused)}, as {plan.model.name} is."
-        )
+    _fit(plan, choice, part, model)
     wants = f"compose: the {choice.installed.kind} {choice.name} needs"
     data = plan[Kind.DATASET].name
     if part.needs_labels and dataset.spec.classes is None:
@@ -117,12 +111,18 @@ def check_fit(plan: Plan, choice: Choice, part: Visualizer | Metric, dataset: Da
     part.check(model, dataset.spec)
 
 
-def _fit(plan: Plan, choice: Choice, requires: frozenset[Capability], model: Model) -> None:
-    missing = requires - model.capabilities
+def _fit(plan: Plan, choice: Choice, part: Loss | Visualizer | Metric, model: Model) -> None:
+    missing = part.requires - model.capabilities
     if missing:
         raise IncompatibleError(
             f"compose: the {choice.installed.kind} {choice.name} needs a model that is {_join(missing)}, "
             f"which {plan.model.name} is not (it is {_join(model.capabilities)})."
+        )
+    refused = (frozenset() if isinstance(part, Visualizer) else part.forbids) & model.capabilities
+    if refused:
+        raise IncompatibleError(
+            f"compose: the {choice.installed.kind} {choice.name} says nothing of a model that is {_join(refused)}, "
+            f"as {plan.model.name} is."
         )
 
 
