@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from genzoo.compose.plan import plan
+from genzoo.distributions import DiagonalNormal
 from genzoo.host import host
 from genzoo.recipe import read_recipe
 from genzoo.runs.reproduce import read_reproduction
+from genzoo.types import ImageSpec, LatentSpec
+from genzoo_report import class_kept
 from genzoo_report.code_style import correlation, slant, thickness
+from genzoo_report.options import ClassKeptOptions
 from genzoo_report.sharpness import laplacian_variance
 
 MINE = [item for item in host().resources() if item.distribution == "genzoo-report"]
@@ -75,3 +81,40 @@ def test_laplacian_variance_falls_under_blur_and_matches_by_hand() -> None:
     noise = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     blurred = torch.nn.functional.avg_pool2d(noise, 3, 1, 1)
     assert (laplacian_variance(blurred) < laplacian_variance(noise)).all()
+
+
+def test_class_kept_reads_every_class_from_its_own_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = SimpleNamespace(prior=ClassPrior(), levels=(LatentSpec((2,)),), parameters=list, buffers=list)
+    model.prior_of_top = model.prior.given
+    view = SimpleNamespace(
+        model=model, dataset=None, device="cpu", image=ImageSpec((1, 4, 4), classes=3), shuffled=lambda n: None
+    )
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def agreement(run: object, judge: object, codes: torch.Tensor, labels: torch.Tensor) -> float:
+        seen.append((codes, labels))
+        return 1.0
+
+    monkeypatch.setattr(class_kept, "judge_of", lambda *args, **options: (None, 1.0))
+    monkeypatch.setattr(class_kept, "encode", lambda *args: SimpleNamespace(top=torch.zeros(1, 2)))
+    monkeypatch.setattr(class_kept, "_agreement", agreement)
+    options = ClassKeptOptions(codes=7, steps=3)
+    assert class_kept.ClassKept(options).evaluate(view)[""] == 1.0  # type: ignore[arg-type]
+    swapped, _real, *traversed = seen
+    assert (swapped[0][:, 0] / 100).round().tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert swapped[1].tolist() == [0, 1, 2]
+    assert [(labels.tolist(), round(codes[:, 1].mean().item())) for codes, labels in traversed] == [
+        ([0], 0),
+        ([1], 100),
+        ([2], 200),
+    ]
+
+
+class ClassPrior:
+    """N(100 c, I) for class c."""
+
+    conditional = True
+
+    def given(self, label: torch.Tensor) -> DiagonalNormal:
+        mean = 100.0 * label[:, None].expand(-1, 2)
+        return DiagonalNormal(mean, torch.zeros_like(mean))

@@ -18,7 +18,9 @@ class ClassKept(Metric):
     """Agreement of a judge with the requested class, for the three figures in which the class should stay put.
 
     ``class_swap``: codes drawn from the prior, each decoded as every class. ``style_transfer``: codes of real test
-    images, each decoded as every class. ``class_traversal``: each class along each latent dimension within ``span``.
+    images, each decoded as every class. ``class_traversal``: each class along each latent dimension within ``span``. Where
+    the prior depends on the class, codes are drawn from the priors of the classes in turn, and a traversal is about that
+    of its class.
     The metric's own number is the least of the three. The judge is a classifier trained on real images alone; its own
     accuracy on the real test images is ``judge_accuracy``.
 
@@ -49,7 +51,8 @@ class ClassKept(Metric):
         model, n = run.model, self.options.codes
         classes = run.image.classes or 0
         labels = torch.arange(classes, device=run.device)
-        codes = draw_prior(model, n * classes, labels.repeat(n))[:: classes or 1]
+        turns = torch.arange(n * classes, device=run.device) // classes % classes
+        codes = draw_prior(model, n * classes, turns)[::classes]
         real = encode(model, run.shuffled(n)).top
         numbers = {
             "class_swap": _agreement(run, judge, codes, labels),
@@ -59,10 +62,16 @@ class ClassKept(Metric):
         return {"": min(numbers.values()), **numbers, "judge_accuracy": accuracy}
 
     def _traversal(self, run: RunView, judge: Judge, labels: Tensor) -> float:
-        scale = prior_scale(run.model)
+        model = run.model
         offsets = axis(self.options.span, self.options.steps).to(run.device)
-        paths = [along(scale.mean, scale, j, offsets) for j in range(run.model.levels[0].size)]
-        return _agreement(run, judge, torch.cat(paths), labels)
+        kept: list[float] = []
+        scale = None
+        for label in range(len(labels)):
+            if scale is None or model.prior.conditional:
+                scale = prior_scale(model, label)
+            paths = [along(scale.mean, scale, j, offsets) for j in range(model.levels[0].size)]
+            kept.append(_agreement(run, judge, torch.cat(paths), labels[label : label + 1]))
+        return sum(kept) / len(kept)
 
 
 def _agreement(run: RunView, judge: Judge, codes: Tensor, labels: Tensor) -> float:
