@@ -34,3 +34,18 @@ class ClassAccuracyOptions(Options):
     )
     judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
     judge_seed: int = Field(0, ge=0, description="Seed of the judge's weights and training.")
+
+
+class JudgeFrechetOptions(Options):
+    """Options of `JudgeFrechet`."""
+
+    tiny: ClassVar[dict[str, Any]] = {"images": 64, "judge_images": 1024, "judge_accuracy": 0.0}
+
+    images: int = Field(
+        10_000, ge=2, le=1_000_000, description="Samples, and real images; fewer where there are fewer."
+    )
+    judge_accuracy: float = Field(
+        0.99, ge=0, le=1, description="Accuracy on the real test images below which the judge, and the result, is void."
+    )
+    judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
+    judge_seed: int = Field(0, ge=0, description="Seed of the judge's weights and training.")

@@ -31,4 +31,12 @@ def genzoo_metrics() -> list[Component]:
             "genzoo_metrics.options:ClassAccuracyOptions",
             summary="How often a judge finds conditional samples to be of their class, a class, with their diversity",
         ),
+        Component(
+            "metric",
+            "judge-frechet",
+            "genzoo_metrics.judge_frechet:JudgeFrechet",
+            "genzoo_metrics.options:JudgeFrechetOptions",
+            summary="Fréchet distance of samples from real images in a judge's features; not FID",
+            paper="Heusel et al. 2017, GANs trained by a two time-scale update rule converge to a local Nash equilibrium",
+        ),
     ]

@@ -1,0 +1,100 @@
+"""How far a model's samples are from real images in the features of a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from genzoo.interfaces import Metric, RunView
+from genzoo.parts.judge import Judge, JudgeSettings, judge_of
+from genzoo.randomness import derive
+from genzoo.types import Capability
+from genzoo_metrics.options import JudgeFrechetOptions
+
+CHUNK = 500
+
+
+class JudgeFrechet(Metric):
+    r"""Fréchet distance between normals fitted to a judge's features of samples and of real test images.
+
+    .. math:: \|m_s - m_r\|^2 + \mathrm{tr}\bigl(C_s + C_r - 2 (C_s C_r)^{1/2}\bigr)
+
+    The metric's own number is of decoder means, ``samples`` of draws of p(x|z), and ``real`` of as many real training
+    images, which is what a perfect model would score. A conditional model is asked for the labels of the test images.
+    The features are those of a small classifier trained on the same data: the number is no FID and compares with none.
+
+    Args:
+        options: How many images, and how the judge is trained.
+
+    References:
+        Dowson and Landau 1982, *The Fréchet distance between multivariate normal distributions*; Heusel et al. 2017,
+        *GANs trained by a two time-scale update rule*, for the idea of comparing features.
+    """
+
+    needs_labels = True
+    direction = "lower"
+    bounds = (0, None)
+
+    @property
+    def _own(self) -> JudgeFrechetOptions:
+        return cast(JudgeFrechetOptions, self.options)
+
+    @property
+    def protocol(self) -> str:
+        """See `Metric.protocol`."""
+        own = self._own
+        return (
+            f"Fréchet distance of normals fitted to 128 features of a CNN trained on {own.judge_images} real training "
+            f"images (seed {own.judge_seed}), at most {own.images} samples against as many real test images; not FID"
+        )
+
+    def evaluate(self, run: RunView) -> Mapping[str, float]:
+        """See `Metric.evaluate`."""
+        own = self._own
+        settings = JudgeSettings(own.judge_images, own.judge_seed, own.judge_accuracy)
+        judge, accuracy = judge_of(run.dataset, settings, device=run.device)
+        test = run.batch(own.images)
+        real = _features(judge, test.image)
+        numbers = {"judge": accuracy, "real": frechet(_features(judge, run.shuffled(len(test), "train").image), real)}
+        wanted = test.label if Capability.CONDITIONAL in run.model.capabilities or run.model.prior.conditional else None
+        for name, mean in (("", True), ("samples", False)):
+            parts: list[Tensor] = []
+            for number, start in enumerate(range(0, len(test), CHUNK)):
+                label = None if wanted is None else wanted[start : start + CHUNK]
+                seed = derive(run.seed, "frechet", number)
+                images = run.model.sample(min(CHUNK, len(test) - start), label, seed=seed, mean=mean)
+                parts.append(_features(judge, images))
+            numbers[name] = frechet(torch.cat(parts), real)
+        return numbers
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """Fréchet distance between normals with the moments of features ``[N, F]`` and ``[M, F]``; at least 2 of each.
+
+    The trace of (C_a C_b)^½ is the sum of the singular values of C_a^½ C_b^½, so that nothing but symmetric matrices is
+    decomposed.
+
+    Example:
+        >>> round(frechet(torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [5.0]])), 6)
+        9.0
+    """
+    a, b = a.double(), b.double()
+    roots = _root(torch.atleast_2d(a.T.cov())), _root(torch.atleast_2d(b.T.cov()))
+    apart = (a.mean(0) - b.mean(0)).square().sum()
+    spread = sum(root.square().sum() for root in roots)
+    overlap = torch.linalg.svdvals(roots[0] @ roots[1]).sum()
+    return max(0.0, float(apart + spread - 2 * overlap))
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """The symmetric square root of a covariance."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors * values.clamp_min(0).sqrt() @ vectors.T
+
+
+def _features(judge: Judge, images: Tensor) -> Tensor:
+    judge.eval()
+    return torch.cat([judge.features(part) for part in images.split(CHUNK)])
