@@ -28,6 +28,7 @@ from genzoo.engine.workers import Workers, joined
 from genzoo.errors import GenzooError, Interrupted, UsageError, WorkerLost
 from genzoo.estimators import active_units
 from genzoo.host import Host, Problem
+from genzoo.interfaces.model import Model
 from genzoo.interfaces.scheduler import Progress
 from genzoo.recipe import Recipe, read_recipe
 from genzoo.runs.draw import at_rest, draw, measure
@@ -36,7 +37,7 @@ from genzoo.runs.follow import follow, lead
 from genzoo.runs.load import make_view, splits, warn_of_versions
 from genzoo.runs.reporter import Reporter
 from genzoo.runs.verdict import remedies_of, verdict
-from genzoo.types import Capability, Kind, Split
+from genzoo.types import Batch, Capability, Kind, Split
 
 _log = logging.getLogger("genzoo.run")
 
@@ -318,11 +319,7 @@ class _Job:
         if Capability.REAL_LATENT in model.capabilities:
             view = make_view(self.experiment, self.parts, None)
             with at_rest(view, "verdict"):
-                latents = model.encode(view.batch(1000)).latents
-            means = torch.cat(
-                [latent.posterior.mean.reshape(-1, *latent.posterior.event_shape).flatten(1) for latent in latents], 1
-            )
-            units, size = int(active_units(means).sum()), means.shape[1]
+                units, size = _units_in_use(model, view.batch(1000))
         resolved, configured = self.experiment.plan, self.experiment.schedule.configured
         kinds = (Kind.DATASET, Kind.LIKELIHOOD, Kind.PRIOR, Kind.LOSS)
         defaults = all(resolved[kind].name == DEFAULTS[kind] for kind in kinds) and configured.get("beta") == 1
@@ -380,6 +377,21 @@ class _Job:
         for problem in problems:
             self._trackers.add(f"tracker {problem.distribution}")
             self.reporter.warn(str(problem))
+
+
+def _units_in_use(model: Model, batch: Batch) -> tuple[int, int]:
+    """How many latent units of all levels vary with the image, and how many there are."""
+
+    several = len(model.levels) > 1
+
+    def means() -> torch.Tensor:
+        latents = model.encode(batch, samples=20 if several else 1).latents
+        return torch.cat([each.posterior.mean.expand_as(each.sample).mean(0).flatten(1) for each in latents], 1)
+
+    first = means()
+    # The means of a level may depend on samples of another: other samples leave out the noise of the first.
+    again = means() if several else None
+    return int(active_units(first, again=again).sum()), first.shape[1]
 
 
 def _changed(
