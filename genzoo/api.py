@@ -36,6 +36,7 @@ class Run:
     Args:
         folder: The run folder.
         host: Where its plugins come from.
+        best: Whether its weights are those of its best held-out elbo, in place of the last.
 
     Example:
         >>> run = load("zoo:report-vae")  # doctest: +SKIP
@@ -43,8 +44,9 @@ class Run:
         torch.Size([4, 1, 28, 28])
     """
 
-    def __init__(self, folder: RunFolder, host: Host | None = None) -> None:
+    def __init__(self, folder: RunFolder, host: Host | None = None, *, best: bool = False) -> None:
         self.folder = folder
+        self.best = best
         self.host = host or default_host()
 
     def __repr__(self) -> str:
@@ -96,7 +98,7 @@ class Run:
         """The experiment with its trained weights."""
         from genzoo.runs.load import load_run
 
-        return load_run(self.folder, self.host)
+        return load_run(self.folder, self.host, best=self.best)
 
     @property
     def model(self) -> Model:
@@ -225,13 +227,18 @@ def run_recipe(
     return Run(outcome.folder, host)
 
 
-def load(name: str | Path, host: Host | None = None) -> Run:
+def load(name: str | Path, host: Host | None = None, *, best: bool = False) -> Run:
     """A run by folder, ``last``, part of its folder's name, or ``zoo:NAME`` for one that a plugin ships.
+
+    Args:
+        name: The run.
+        host: Where its plugins come from.
+        best: Take the weights of its best held-out elbo, in place of the last.
 
     Raises:
         UsageError: If there is none.
     """
-    return Run(find_run(str(name)), host)
+    return Run(find_run(str(name)), host, best=best)
 
 
 def labels_for(model: Model, n: int, label: int | Sequence[int] | None) -> Tensor | None:

@@ -204,6 +204,49 @@ def test_removing_asks_on_stderr_and_needs_an_answer(
     assert copy.path.is_dir()
 
 
+# The best checkpoint.
+
+
+def test_the_best_checkpoint_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = genzoo.run(
+        "vae",
+        data="digits",
+        network=("mlp", {"hidden": [8]}),
+        epochs=30,
+        limit=60,
+        holdout=12,
+        patience=2,
+        lr=0.05,
+        keep=1,
+        batch_size=16,
+        precision="fp32",
+        device="cpu",
+        progress=False,
+        out=tmp_path,
+    )
+    best = (run.folder.checkpoints / "BEST").read_text()
+    last = (run.folder.checkpoints / "LAST").read_text()
+    assert best != last
+    assert genzoo.load(run.path).loaded.checkpoint.name == last
+    assert genzoo.load(run.path, best=True).loaded.checkpoint.name == best
+    for arguments, expected in (([], last), (["--best"], best)):
+        assert execute(["eval", str(run.path), "elbo", "--json", *arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["metrics"]["elbo"]["checkpoint"] == expected
+
+
+def test_a_run_that_holds_nothing_out_has_no_best_checkpoint(
+    copy: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (
+        ["viz", "samples"],
+        ["eval", "elbo"],
+        ["sample"],
+        ["encode", "--out", str(copy.path / "codes.npz")],
+    ):
+        assert execute([command[0], str(copy.path), *command[1:], "--best"]) == 2
+        assert "--holdout" in capsys.readouterr().err
+
+
 # A disk that takes nothing.
 
 

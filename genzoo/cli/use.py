@@ -20,6 +20,9 @@ from genzoo.types import Kind
 if TYPE_CHECKING:
     from genzoo.api import Run
 
+BEST = click.option(
+    "--best", is_flag=True, help="Take the checkpoint with the best held-out elbo, of a run with --holdout."
+)
 RUN_HELP = "RUN is a folder, part of its name, `last`, or `zoo:NAME` for one that a plugin ships."
 
 
@@ -30,16 +33,19 @@ RUN_HELP = "RUN is a folder, part of its name, `last`, or `zoo:NAME` for one tha
     "--out", metavar="FOLDER", help="Where figures go.  [default the run's figures; ./NAME-figures for zoo:NAME]"
 )
 @click.option("--format", "formats", default="png", metavar="png|svg|png,svg", help="Of the figures.  [default png]")
+@BEST
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
 @click.pass_context
-def viz(context: click.Context, run: str, names: tuple[str, ...], out: str | None, formats: str, as_json: bool) -> None:
+def viz(
+    context: click.Context, run: str, names: tuple[str, ...], out: str | None, formats: str, best: bool, as_json: bool
+) -> None:
     """Draw figures of RUN from its last sound checkpoint."""
     from genzoo import storage
     from genzoo.compose.build import add_visualizer
     from genzoo.runs.draw import draw
 
     chosen = figure_formats(formats)
-    loaded = _load(run)
+    loaded = _load(run, best)
     parts = _with_options(names, context.meta["genzoo.dotted"], "viz")
     choices = {key: loaded.choice(Kind.VISUALIZER, part.name, part.options) for key, part in parts.items()}
     folder = _folder(run, loaded, out)
@@ -60,14 +66,15 @@ def viz(context: click.Context, run: str, names: tuple[str, ...], out: str | Non
 @click.command("eval", cls=DottedCommand, epilog=RUN_HELP + " Options: --nll.samples 1000.")
 @click.argument("run")
 @click.argument("names", nargs=-1, required=True, metavar="METRIC...")
+@BEST
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @click.pass_context
-def evaluate(context: click.Context, run: str, names: tuple[str, ...], as_json: bool) -> None:
+def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: bool, as_json: bool) -> None:
     """Compute metrics of RUN; the numbers are kept in its run.json with their protocol."""
     from genzoo.compose.build import add_metric
     from genzoo.runs.draw import measure
 
-    loaded = _load(run)
+    loaded = _load(run, best)
     parts = _with_options(names, context.meta["genzoo.dotted"], "eval")
     choices = {key: loaded.choice(Kind.METRIC, part.name, part.options) for key, part in parts.items()}
     with _interruptible("eval"):
@@ -104,11 +111,12 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], as_json: 
 @click.option(
     "--out", default="samples.png", show_default=True, metavar="FILE", help="A .png sheet, or .npz of images."
 )
+@BEST
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-def sample(run: str, number: int, label: int | None, seed: int, out: str, force: bool) -> None:
+def sample(run: str, number: int, label: int | None, seed: int, out: str, best: bool, force: bool) -> None:
     """Draw samples from the trained model of RUN."""
     target = _target(out, (".png", ".npz"), force)
-    loaded = _load(run)
+    loaded = _load(run, best)
     with _interruptible("sample"):
         images = loaded.sample(number, label, seed=seed)
     if target.suffix == ".npz":
@@ -131,13 +139,14 @@ def sample(run: str, number: int, label: int | None, seed: int, out: str, force:
 )
 @click.option("--split", default="test", show_default=True, help="Split whose images are encoded.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
+@BEST
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-def encode(run: str, out: str, split: str, limit: int | None, force: bool) -> None:
+def encode(run: str, out: str, split: str, limit: int | None, best: bool, force: bool) -> None:
     """Write the posterior means (codes of a discrete model) of a split's images."""
     from genzoo.parts.latents import encode as encode_batch
 
     target = _target(out, (".npz",), force)
-    loaded = _load(run)
+    loaded = _load(run, best)
     with _interruptible("encode"):
         batch = loaded.view.batch(limit, split)
         codes = encode_batch(loaded.model, batch)
@@ -164,10 +173,10 @@ def _interruptible(command: str) -> Generator[None]:
             raise Interrupted(stop.signum, f"{command}: stopped by signal {stop.signum}.") from None
 
 
-def _load(run: str) -> Run:
+def _load(run: str, best: bool) -> Run:
     from genzoo.api import load
 
-    return load(run)
+    return load(run, best=best)
 
 
 def _folder(name: str, run: Run, out: str | None) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
-from genzoo.engine.checkpoint import find, load_checkpoint
+from genzoo.engine.checkpoint import BEST, find, load_checkpoint
 from genzoo.engine.settings import choose
 from genzoo.errors import UsageError
 from genzoo.host import Host
@@ -57,14 +57,19 @@ def load_run(
         folder: The run.
         host: Where its plugins come from.
         device: ``auto`` or a device.
-        best: Prefer the checkpoint with the best held-out elbo.
+        best: Take the checkpoint with the best held-out elbo.
         warn: Told of damaged checkpoints and of plugins at another version than the run recorded.
 
     Raises:
-        UsageError: If the run has no checkpoint yet.
+        UsageError: If the run has no checkpoint yet, or no best one.
         CorruptError: If no checkpoint is intact.
         PluginError: If a plugin of the run is absent or broken.
     """
+    if best and not (folder.checkpoints / BEST).is_file():
+        raise UsageError(
+            f"run: {folder.path} has no best checkpoint, since it holds no images out to choose one.",
+            "Leave --best out; `genzoo run --holdout N` keeps one.",
+        )
     checkpoint = find(folder.checkpoints, best=best, warn=warn)
     if checkpoint is None:
         raise UsageError(
