@@ -24,9 +24,9 @@ class VQVAE(Model):
         + \beta P\,\mathrm{mean}\,\|z_e - \mathrm{sg}[e]\|^2
 
     with P pixels, which is P times the published loss of means. The first term is the distortion under a `gaussian`
-    likelihood of scale √(v/2), up to a constant; for the plain MSE choose scale √½, for MSE over the pixels' variance v
-    half of that. The second is there for a gradient codebook only. As sums over the D·h·w elements of the latent, the
-    published weight β = 0.25 becomes β·P/(D·h·w), which for MNIST, 28×28 pixels and 16×7×7 elements, is 0.25 again.
+    likelihood of scale √(v/2), up to a constant: v = 1 for the plain MSE, the pixels' variance for the published one. The
+    second is there for a gradient codebook only. As sums over the D·h·w elements of the latent, the published weight
+    β = 0.25 becomes β·P/(D·h·w), which for MNIST, 28×28 pixels and 16×7×7 elements, is 0.25 again.
 
     The posterior is a point mass: its rate is −log p(z), n·log K under a uniform prior, and importance sampling would say
     nothing. The decoder reads the codes' vectors, and the gradient passes straight through to the encoder.
