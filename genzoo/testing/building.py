@@ -142,9 +142,9 @@ def cases_for(loss: Any, **how_else: Any) -> list[outputs.Case]:
     if Capability.CATEGORICAL_LATENT not in wants and Capability.HIERARCHICAL not in wants:
         found.append(outputs.case(**how))
     if Capability.HIERARCHICAL in wants or not wants & {Capability.ONE_LEVEL, Capability.CATEGORICAL_LATENT}:
-        found.append(outputs.case(**{**how, "levels": 2}))
+        found.append(outputs.case(**dict(how, levels=2)))
     if not wants & {Capability.REAL_LATENT, Capability.HIERARCHICAL}:
-        found.append(outputs.case(**{**how, "categorical": True}))
+        found.append(outputs.case(**dict(how, categorical=True)))
     return found
 
 

@@ -88,7 +88,7 @@ def right(**declared: Any) -> Callable[[_C], _C]:
     """Puts a class on the list of correct but unusual plugins."""
 
     def note(cls: _C) -> _C:
-        RIGHT.append(installed(cls, _kebab(cls.__name__), **declared))
+        RIGHT.append(installed(cls, f"correct-{_kebab(cls.__name__)}", **declared))
         return cls
 
     return note
