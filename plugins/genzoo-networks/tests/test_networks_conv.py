@@ -133,3 +133,17 @@ def test_builds_and_runs_on_meta() -> None:
         out = network.decoder((2,), (1, 28, 28))(network.encoder((1, 28, 28), (2,))(torch.zeros(2, 1, 28, 28)))
     assert out.device.type == "meta"
     assert out.shape == (2, 1, 28, 28)
+
+
+def test_weights_start_by_he_keep_the_size_of_signals() -> None:
+    torch.manual_seed(0)
+    plain, he = Conv(ConvOptions()), Conv(ConvOptions(initialisation="he"))
+
+    def size(network: Conv) -> float:
+        body = network.decoder((2,), (1, 28, 28))
+        with torch.no_grad():
+            return body[:-1](torch.randn(200, 2)).square().mean().item()
+
+    assert 0.3 < size(he) < 3, "the mean square after every hidden layer stays near that of the input"
+    assert size(plain) < 0.1 * size(he)
+    assert all(not layer.bias.any() for layer in he.encoder((1, 28, 28), (4,)) if hasattr(layer, "bias"))

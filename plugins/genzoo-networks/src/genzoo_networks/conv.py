@@ -24,13 +24,13 @@ class Conv(Network):
     An even side is halved by a 4×4 kernel, an odd one by a 3×3 kernel, with padding 1; so 28 → 14 → 7 → 4 with kernels
     4, 4, 3, and a 1×28×28 image gives exactly tables 1 and 2 of the report. A vector is reached through a flatten and
     a linear layer. A map of features ``(D, h, w)`` is reached by halving until the side is ``(h, w)``; the remaining
-    channels are 3×3 convolutions of stride 1, and a 1×1 convolution ends it. Weights start as torch's defaults.
+    channels are 3×3 convolutions of stride 1, and a 1×1 convolution ends it.
 
     Batch normalisation makes the images of a training batch depend on each other, and wants more than one value a
     channel: no batch of one image where the map has shrunk to 1×1. Group normalisation does neither.
 
     Args:
-        options: Channels, dense layers, activation and normalisation.
+        options: Channels, dense layers, activation, normalisation and start of the weights.
 
     Example:
         >>> import torch
@@ -54,10 +54,10 @@ class Conv(Network):
         for i, (old, new) in enumerate(itertools.pairwise(sides)):
             layers += [_down(widths[i], widths[i + 1], old, new), *self._norm(widths[i + 1]), self._activation()]
         if len(output) == 3:
-            return nn.Sequential(*layers, nn.Conv2d(widths[-1], output[0], 1))
+            return self._started(nn.Sequential(*layers, nn.Conv2d(widths[-1], output[0], 1)))
         flat = widths[-1] * math.prod(sides[-1])
-        return nn.Sequential(
-            *layers, nn.Flatten(), *self._dense((flat, *self.options.hidden)), self._head(flat, output)
+        return self._started(
+            nn.Sequential(*layers, nn.Flatten(), *self._dense((flat, *self.options.hidden)), self._head(flat, output))
         )
 
     def decoder(self, input: Shape, output: Shape) -> nn.Module:
@@ -79,7 +79,7 @@ class Conv(Network):
             layers.append(_up(widths[i], widths[i + 1], old, new))
             if i < last:
                 layers += [*self._norm(widths[i + 1]), self._activation()]
-        return nn.Sequential(*layers)
+        return self._started(nn.Sequential(*layers))
 
     def _plan(self, what: str, image: Shape, latent: Shape) -> tuple[Shape, list[Size]]:
         """The image's shape and the side after each convolution, the image's own first."""
@@ -117,6 +117,18 @@ class Conv(Network):
     def _activation(self) -> nn.Module:
         return activation(self.options.activation)
 
+    def _started(self, body: nn.Sequential) -> nn.Sequential:
+        """The body with its weights as ``initialisation`` has them: by He, the last layer, which no activation follows,
+        half the variance of the others."""
+        if self.options.initialisation == "he":
+            layers = [m for m in body if isinstance(m, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
+            for layer in layers:
+                gain = 1 if layer is layers[-1] else 2
+                nn.init.normal_(layer.weight, std=math.sqrt(gain / _fan_in(layer)))
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        return body
+
     def _norm(self, channels: int) -> list[nn.Module]:
         match self.options.norm:
             case "batch":
@@ -144,3 +156,11 @@ def _up(channels: int, out: int, old: Size, new: Size) -> nn.Module:
     if (stride_h, stride_w) == (1, 1):
         return nn.Conv2d(channels, out, (kernel_h, kernel_w), padding=1)
     return nn.ConvTranspose2d(channels, out, (kernel_h, kernel_w), (stride_h, stride_w), padding=1)
+
+
+def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
+    """How many products an output sums, on average; a transposed convolution of stride s spreads its kernel over s²."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    taps = layer.in_channels * math.prod(layer.kernel_size)
+    return taps / math.prod(layer.stride) if isinstance(layer, nn.ConvTranspose2d) else taps

@@ -28,6 +28,11 @@ class ConvOptions(Options):
         "none", description="Normalisation after each convolution but the last: none, batch, or group (of 8 channels)."
     )
 
+    initialisation: Literal["torch", "he"] = Field(
+        "torch",
+        description="Start of the weights: torch's own, or normal by He with zero biases, so that signals keep their size.",
+    )
+
     tiny: ClassVar[dict[str, Any]] = {"channels": (8, 8)}
 
 

@@ -31,7 +31,7 @@ class CodeClasses(Metric):
     requires = frozenset({Capability.REAL_LATENT})
     needs_labels = True
     direction = "higher"
-    bounds = (0.0, None)
+    bounds = (0.0, 1.0)
     unit = ""
 
     options: CodeClassesOptions

@@ -36,10 +36,12 @@ class ClassKeptOptions(Options):
         240_000, ge=1, le=100_000_000, description="Training images that the judge sees, counting repeats."
     )
 
-    tiny: ClassVar[dict[str, Any]] = {"codes": 4, "steps": 3, "least_accuracy": 0.0, "judge_images": 64}
+    tiny: ClassVar[dict[str, Any]] = {"codes": 8, "steps": 3, "least_accuracy": 0.0, "judge_images": 1024}
 
 
 class SharpnessOptions(Options):
     """Options of `genzoo_report.sharpness.Sharpness`."""
 
     images: int = Field(10_000, ge=1, le=10_000_000, description="Test images; fewer where there are fewer.")
+
+    tiny: ClassVar[dict[str, Any]] = {"images": 8}

@@ -17,7 +17,7 @@ class Sharpness(Metric):
     """Variance of the Laplacian of reconstructions over that of their inputs, each a mean over test images.
 
     Reconstructions are decoded from the posterior mean (the code of a discrete model). 1 is as sharp as the input, below
-    1 is blurred.
+    1 is blurred, above 1 noisy.
 
     Args:
         options: How many images.
@@ -26,9 +26,10 @@ class Sharpness(Metric):
         Pech-Pacheco et al. 2000, *Diatom autofocusing in brightfield microscopy*.
     """
 
-    direction = "higher"
+    # Above 1 is noise, so that neither direction is better everywhere.
+    direction = None
     bounds = (0.0, None)
-    unit = ""
+    unit = "times the input's"
 
     options: SharpnessOptions
 
