@@ -91,7 +91,7 @@ def disentanglement(importance: NDArray[Any]) -> float:
         In [0, 1]; 0 where all importances are 0.
 
     Example:
-        >>> disentanglement(np.eye(3))
+        >>> round(disentanglement(np.eye(3)), 6)
         1.0
 
     References:
