@@ -27,6 +27,14 @@ from genzoo.runs.verdict import remedies_of, verdict
 from genzoo.types import Kind
 
 PARTS = ["--data", "digits", "--network", "mlp", "--network.hidden", "8", "--device", "cpu", "--precision", "fp32"]
+SMALL: dict[str, Any] = {
+    "data": "digits",
+    "network": ("mlp", {"hidden": [8]}),
+    "batch_size": 16,
+    "precision": "fp32",
+    "device": "cpu",
+    "progress": False,
+}
 TINY = ["run", "vae", *PARTS, "--limit", "16", "--epochs", "1", "--batch-size", "8"]
 
 
@@ -150,9 +158,7 @@ def test_a_quick_look_is_not_called_a_collapse_without_a_word_on_its_length() ->
 
 
 def test_the_reports_range_is_quoted_for_the_reports_data_only(tmp_path: Path) -> None:
-    run = genzoo.run(
-        "vae", data="digits", network=("mlp", {"hidden": [8]}), epochs=2, limit=64, batch_size=8, out=tmp_path
-    )
+    run = genzoo.run("vae", **SMALL, epochs=2, limit=64, out=tmp_path)
     assert "the report calls" not in run.verdict
 
 
@@ -204,26 +210,37 @@ def test_removing_asks_on_stderr_and_needs_an_answer(
     assert copy.path.is_dir()
 
 
+def test_a_resumed_run_draws_in_the_formats_it_was_started_with(tmp_path: Path) -> None:
+    assert execute([*TINY, "--viz", "samples", "--format", "svg,png", "--out", str(tmp_path)]) == 0
+    folder = next(all_runs(tmp_path))
+    before = {path.name: path.stat().st_mtime_ns for path in folder.figures.iterdir()}
+    assert set(before) == {"samples.svg", "samples.png"}
+    assert execute(["run", "--resume", str(folder.path), "--epochs", "2"]) == 0
+    after = {path.name: path.stat().st_mtime_ns for path in folder.figures.iterdir()}
+    assert after.keys() == before.keys()
+    assert all(after[name] > before[name] for name in before)
+
+
+def test_a_run_that_ends_by_patience_keeps_its_last_weights(tmp_path: Path) -> None:
+    train: dict[str, Any] = {
+        "epochs": 30,
+        "limit": 60,
+        "holdout": 12,
+        "patience": 2,
+        "checkpoint_every": 29,
+        "lr": 0.05,
+    }
+    run = genzoo.run("vae", **SMALL, **train, out=tmp_path)
+    last = run.history[-1]
+    assert last["epoch"] < 29
+    assert run.loaded.epoch == last["epoch"]
+
+
 # The best checkpoint.
 
 
 def test_the_best_checkpoint_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = genzoo.run(
-        "vae",
-        data="digits",
-        network=("mlp", {"hidden": [8]}),
-        epochs=30,
-        limit=60,
-        holdout=12,
-        patience=2,
-        lr=0.05,
-        keep=1,
-        batch_size=16,
-        precision="fp32",
-        device="cpu",
-        progress=False,
-        out=tmp_path,
-    )
+    run = genzoo.run("vae", **SMALL, epochs=30, limit=60, holdout=12, patience=2, lr=0.05, keep=1, out=tmp_path)
     best = (run.folder.checkpoints / "BEST").read_text()
     last = (run.folder.checkpoints / "LAST").read_text()
     assert best != last

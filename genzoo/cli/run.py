@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--resume", metavar="RUN", help="Go on with a run where it stopped; no MODEL needed.")
 @click.option("--name", default="", metavar="TEXT", help="Appended to the run folder's name.")
 @click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
-@click.option("--format", "formats", default="png", metavar="png|svg|png,svg", help="Of the figures.  [default png]")
+@click.option("--format", "formats", metavar="png|svg|png,svg", help="Of the figures.  [default png]")
 @click.option("--dry-run", is_flag=True, help="Print the resolved experiment with its parameter counts; train nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
@@ -68,7 +68,7 @@ def command(
     resume: str | None,
     name: str,
     out: str | None,
-    formats: str,
+    formats: str | None,
     dry_run: bool,
     as_json: bool,
     **train: Any,
@@ -94,7 +94,7 @@ def command(
     parts = {kind: value for kind, value in kinds.items() if value}
     named = Named(model, parts, schedulers, visualizers, metrics)
     dotted = context.meta["genzoo.dotted"]
-    chosen = figure_formats(formats)
+    chosen = None if formats is None else figure_formats(formats)
     if resume is not None:
         if dry_run or name:
             raise UsageError(
@@ -116,7 +116,7 @@ def command(
             name=name,
             reporter=_reporter(),
             argv=["genzoo", *sys.argv[1:]],
-            formats=chosen,
+            formats=chosen or ("png",),
         )
     if console.speaks():
         _print_outcome(outcome, as_json)
@@ -222,7 +222,7 @@ def _resume(
     dotted: Any,
     train: dict[str, Any],
     recipe: str | None,
-    formats: tuple[str, ...],
+    formats: tuple[str, ...] | None,
     out: str | None,
 ) -> Outcome:
     from genzoo.host import host

@@ -268,7 +268,8 @@ class Trainer:
         state.epochs_done += 1
         state.step_in_epoch = 0
         self._totals = Totals()
-        if best or state.epochs_done % self.options.checkpoint_every == 0 or state.epochs_done == self.epochs:
+        last_epoch = state.epochs_done == self.epochs or self._out_of_patience()
+        if best or last_epoch or state.epochs_done % self.options.checkpoint_every == 0:
             self.observer.save(self, best=best)
 
     def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def start(
         folder = create(out, resolved.model.name, name)
         with folder.locked():
             storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
-            folder.write_record(_first_record(resolved, argv))
+            folder.write_record({**_first_record(resolved, argv), "formats": formats})
             job = _Job(folder, experiment, parts, host, reporter or Reporter(), formats, workers)
             lead(workers, folder.path, None)
             return job.run(fresh=True)
@@ -106,7 +106,7 @@ def resume(
     metrics: Mapping[str, Any] | None = None,
     reporter: Reporter | None = None,
     argv: Sequence[str] = (),
-    formats: tuple[str, ...] = ("png",),
+    formats: tuple[str, ...] | None = None,
 ) -> Outcome:
     """Go on with a run in its own folder, from its newest sound checkpoint.
 
@@ -118,7 +118,7 @@ def resume(
         metrics: key → `Part` to add.
         reporter: Told how it goes.
         argv: The command, for the record.
-        formats: Of the figures.
+        formats: Of the figures; None: those that the run was started with.
 
     Raises:
         UsageError: If an option differs that may not.
@@ -136,6 +136,7 @@ def resume(
             parts = splits(experiment.dataset, resolved.train)
         if not workers.first:
             return Outcome(RunFolder(follow(experiment, parts, workers)))
+        formats = formats or tuple(record.get("formats", ("png",)))
         job = _Job(folder, experiment, parts, host, reporter, formats, workers)
         checkpoint = find(folder.checkpoints, warn=reporter.warn)
         if checkpoint is None:
