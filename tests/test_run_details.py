@@ -151,10 +151,12 @@ def test_a_collapse_is_told_with_what_the_runs_own_loss_can_do() -> None:
     assert "--loss elbo --loss.free-bits 0.5" in other
 
 
-def test_a_quick_look_is_not_called_a_collapse_without_a_word_on_its_length() -> None:
+def test_a_quick_look_is_not_called_a_collapse() -> None:
     row = {"step": 32, "test": {"distortion": 40.0, "rate": 0.01, "elbo": -40.01}}
     told = verdict(row, 0, 2, remedies=["a lower --loss.beta"], report_setup=False)
-    assert "32 steps are too few to tell" in told
+    assert "not in use yet" in told
+    assert "32 steps are too few" in told
+    assert "--loss.beta" not in told
 
 
 def test_the_reports_range_is_quoted_for_the_reports_data_only(tmp_path: Path) -> None:

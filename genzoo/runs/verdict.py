@@ -39,10 +39,14 @@ def verdict(
     if rate < COLLAPSED_RATE or active_units == 0:
         units = "" if active_units is None else f", {active_units} of {latent_dim} latent units active"
         steps = row.get("step", EARLY_STEPS)
-        early = f"{steps} steps are too few to tell; train longer first. " if steps < EARLY_STEPS else ""
+        if steps < EARLY_STEPS:
+            return (
+                f"The latents are not in use yet: the rate is {rate:.3f} nats{units}. "
+                f"{steps} steps are too few to tell whether the posterior has collapsed; train longer."
+            )
         return (
             f"The posterior has collapsed: the rate is {rate:.3f} nats{units}, so the model ignores its latents. "
-            f"{early}Try {_either(remedies)}."
+            f"Try {_either(remedies)}."
         )
     text = f"The latents are in use: the rate is {rate:.2f} nats an image"
     if active_units is not None:
