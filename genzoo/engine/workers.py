@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from itertools import groupby
+from functools import cache
+from itertools import count, groupby
 from typing import Any, TypeVar
 
 import torch
@@ -211,11 +212,35 @@ def joined() -> Generator[Workers]:
     workers = Workers(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
     if torch.cuda.is_available() and workers.local_rank < torch.cuda.device_count():
         torch.cuda.set_device(workers.local_rank)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        # A prefix of its own for each block, since a second one must not find the addresses of the first.
+        store=dist.PrefixStore(f"genzoo-{next(_blocks)}", _store()),  # pyright: ignore[reportPrivateImportUsage]
+        rank=workers.rank,
+        world_size=size,
+        timeout=TIMEOUT,
+    )
+    alike = True
     try:
         yield workers
     except (Interrupted, DivergedError):
         with suppress(WorkerLost):
             workers.wait()
         raise
-    dist.destroy_process_group()
+    except BaseException:
+        # NCCL might wait for a process that is gone; without it, to leave now is what tells the others.
+        alike = not torch.cuda.is_available()
+        raise
+    finally:
+        if alike:
+            dist.destroy_process_group()
+
+
+_blocks = count()
+
+
+@cache
+def _store() -> dist.Store:  # pyright: ignore[reportPrivateImportUsage]
+    """Where the processes that ``torchrun`` started find each other."""
+    store, _, _ = next(dist.rendezvous("env://", timeout=TIMEOUT))  # pyright: ignore[reportPrivateImportUsage]
+    return store
