@@ -78,7 +78,7 @@ class CouplesInSilence(_Terms):
         return {**found, "rate": beta * torch.stack([level.mean().clamp(min=1.7) for level in rates]).sum()}
 
 
-@wrong("order-free", also=("independent-of-batch-size", "coupling-declared"))
+@wrong("order-free", also=("independent-of-batch-size", "coupling-declared", "repeated-samples-change-nothing"))
 class PairsNeighbours(_Terms):
     """It compares each image with its neighbour in the batch."""
 

@@ -102,7 +102,7 @@ class TurnsGradientsOn(PlainModel):
             return super().encode(batch, samples=samples, context=context)
 
 
-@wrong("inputs-unchanged", also=("overfits-one-batch",))
+@wrong("inputs-unchanged", also=("overfits-one-batch", "images-independent", "compiles", "exports"))
 class DarkensItsInput(PlainModel):
     """It scales the images in place."""
 
@@ -184,7 +184,14 @@ class MixesLeadingDimensions(PlainModel):
 
 @wrong(
     "mean-decoding-repeats",
-    also=("permutation-equivariant", "images-independent", "leading-dimensions", "label-as-declared"),
+    also=(
+        "permutation-equivariant",
+        "images-independent",
+        "leading-dimensions",
+        "label-as-declared",
+        "compiles",
+        "exports",
+    ),
 )
 class DrawsLowerLevels(TwoLevelModel):
     """It draws its lower level where the mean is asked for."""
@@ -224,7 +231,7 @@ class ClaimsLevels(PlainModel):
     capabilities: ClassVar = (PlainModel.capabilities - {Cap.ONE_LEVEL}) | {Cap.HIERARCHICAL}
 
 
-@wrong("codes-in-range")
+@wrong("codes-in-range", also=("factorised-posterior-true",))
 class CodesFromOne(DiscreteModel):
     """It counts its codes from one."""
 
@@ -309,7 +316,7 @@ class TurnsTheSign(PlainModel):
         return with_latent(found, posterior=SignTurned(q.mean, q.log_variance))
 
 
-@wrong("label-as-declared")
+@wrong("label-as-declared", also=("bad-label-refused",))
 class IgnoresItsLabel(ConditionalModel):
     """It says that it is conditional and ignores the label."""
 
