@@ -1,4 +1,4 @@
-"""Every official component under contract, one line a plugin."""
+"""Every official distribution that declares a component holds it to the contract kit in its own tests."""
 
 from __future__ import annotations
 
@@ -6,39 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from genzoo.testing import contract
 from genzoo.types import Kind
 
-test_label_prior = contract("genzoo-label-prior")
-test_likelihoods = contract("genzoo-likelihoods")
-test_priors = contract("genzoo-priors")
-test_schedulers = contract("genzoo-schedulers")
-test_vampprior = contract("genzoo-vampprior")
-
-test_autoregressive = pytest.mark.slow(contract("genzoo-autoregressive"))
-test_beta_vae = pytest.mark.slow(contract("genzoo-beta-vae"))
-test_cvae = pytest.mark.slow(contract("genzoo-cvae"))
-test_datasets = pytest.mark.slow(contract("genzoo-datasets"))
-test_disentanglement = pytest.mark.slow(contract("genzoo-disentanglement"))
-test_flow_prior = pytest.mark.slow(contract("genzoo-flow-prior"))
-test_info_vae = pytest.mark.slow(contract("genzoo-info-vae"))
-test_iwae = pytest.mark.slow(contract("genzoo-iwae"))
-test_ladder_vae = pytest.mark.slow(contract("genzoo-ladder-vae"))
-test_losses = pytest.mark.slow(contract("genzoo-losses"))
-test_metrics = pytest.mark.slow(contract("genzoo-metrics"))
-test_mnist = pytest.mark.slow(contract("genzoo-mnist"))
-test_networks = pytest.mark.slow(contract("genzoo-networks"))
-test_nll = pytest.mark.slow(contract("genzoo-nll"))
-test_report = pytest.mark.slow(contract("genzoo-report"))
-test_sprites = pytest.mark.slow(contract("genzoo-sprites"))
-test_tc = pytest.mark.slow(contract("genzoo-tc"))
-test_vae = pytest.mark.slow(contract("genzoo-vae"))
-test_visualizers = pytest.mark.slow(contract("genzoo-visualizers"))
-test_vq_vae = pytest.mark.slow(contract("genzoo-vq-vae"))
+PLUGINS = sorted((Path(__file__).parents[1] / "plugins").glob("genzoo-*"))
 
 
-def test_every_official_distribution_is_under_contract():
-    folders = (Path(__file__).parents[1] / "plugins").glob("genzoo-*/src/*/plugin.py")
-    declaring = [file for file in folders if any(f'"{kind}"' in file.read_text(encoding="utf-8") for kind in Kind)]
-    names = {file.parts[-4].removeprefix("genzoo-").replace("-", "_") for file in declaring}
-    assert names <= {name.removeprefix("test_") for name in globals()}
+def declares(folder: Path) -> bool:
+    """Whether the distribution declares a component of any kind."""
+    text = "".join(file.read_text(encoding="utf-8") for file in folder.glob("src/*/plugin.py"))
+    return any(f'"{kind}"' in text for kind in Kind)
+
+
+@pytest.mark.parametrize("folder", [f for f in PLUGINS if declares(f)], ids=lambda folder: folder.name)
+def test_it_is_under_contract(folder: Path) -> None:
+    tests = [file.read_text(encoding="utf-8") for file in folder.glob("tests/test_*_contract.py")]
+    assert any(f'contract("{folder.name}")' in text for text in tests), (
+        f'{folder.name} has no test file with `test_contract = genzoo.testing.contract("{folder.name}")`'
+    )
+
+
+def test_there_are_plugins_to_look_at() -> None:
+    assert len([folder for folder in PLUGINS if declares(folder)]) >= 20
