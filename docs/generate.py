@@ -225,6 +225,8 @@ def helps() -> Iterator[tuple[str, str]]:
         name = path.rpartition(" ")[2]
         settings = {"max_content_width": HELP_WIDTH, **command.context_settings}
         context = click.Context(command, info_name=name, parent=parent, **settings)
+        # Click keeps a command's help option from the first context that asked, which may have named it otherwise.
+        command._help_option = None
         yield path, command.get_help(context)
         if isinstance(command, click.Group):
             for name in command.list_commands(context):
