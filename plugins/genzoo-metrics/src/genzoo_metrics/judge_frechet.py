@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from genzoo.errors import UsageError
 from genzoo.interfaces import Metric, RunView
 from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.randomness import derive
@@ -23,8 +24,9 @@ class JudgeFrechet(Metric):
     .. math:: \|m_s - m_r\|^2 + \mathrm{tr}\bigl(C_s + C_r - 2 (C_s C_r)^{1/2}\bigr)
 
     The metric's own number is of decoder means, ``samples`` of draws of p(x|z), and ``real`` of as many real training
-    images, which is what a perfect model would score. A conditional model is asked for the labels of the test images.
-    The features are those of a small classifier trained on the same data: the number is no FID and compares with none.
+    images, which is about what a perfect model would score (the judge was trained on them). A conditional model is asked
+    for the labels of the test images. The features are those of a small classifier trained on the same data: the number is
+    no FID and compares with none.
 
     Args:
         options: How many images, and how the judge is trained.
@@ -37,6 +39,7 @@ class JudgeFrechet(Metric):
     needs_labels = True
     direction = "lower"
     bounds = (0, None)
+    unit = "squared feature units"
 
     @property
     def _own(self) -> JudgeFrechetOptions:
@@ -57,6 +60,8 @@ class JudgeFrechet(Metric):
         settings = JudgeSettings(own.judge_images, own.judge_seed, own.judge_accuracy)
         judge, accuracy = judge_of(run.dataset, settings, device=run.device)
         test = run.batch(own.images)
+        if len(test) < 2:
+            raise UsageError(f"judge-frechet: test images must be at least two, got {len(test)}.", "Raise --limit.")
         real = _features(judge, test.image)
         numbers = {"judge": accuracy, "real": frechet(_features(judge, run.shuffled(len(test), "train").image), real)}
         wanted = test.label if Capability.CONDITIONAL in run.model.capabilities or run.model.prior.conditional else None
