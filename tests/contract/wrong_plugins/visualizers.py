@@ -28,7 +28,7 @@ class First(Visualizer):
         return figure
 
 
-@wrong("draws-figures", also=())
+@wrong("draws-figures", also=("responds-to-run",))
 class DrawsNothing(First):
     """It returns no figure."""
 
@@ -93,7 +93,7 @@ class LeavesAFigureOpen(First):
         return super().figure(run)
 
 
-@wrong("settings-left-alone", also=("same-seed-same-result",))
+@wrong("settings-left-alone", also=("same-seed-same-result", "responds-to-run"))
 class SetsTheStyle(First):
     """It changes the font size for everybody."""
 
