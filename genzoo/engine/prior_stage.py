@@ -113,6 +113,7 @@ class PriorStage:
         self._total.zero_()
         trainer.observer.prior_epoch(row, self.prior.fit_epochs)
         trainer.observer.save(trainer, best=False)
+        trainer.observer.epoch_over(trainer, row)
 
     @torch.no_grad()
     def _mean_nll(self, codes: Codes, signals: Signals) -> float:

@@ -76,6 +76,10 @@ class Observer(Protocol):
     def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
         """An epoch of the second stage, which fits the prior, was trained and evaluated."""
 
+    def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        """After an epoch of either stage and its checkpoint: the time for figures, and for all that may fail or end
+        the process."""
+
     def fitted(self, row: dict[str, Any]) -> None:
         """The prior is fitted; the row is the test split evaluated anew."""
 
@@ -271,6 +275,7 @@ class Trainer:
         last_epoch = state.epochs_done == self.epochs or self._out_of_patience()
         if best or last_epoch or state.epochs_done % self.options.checkpoint_every == 0:
             self.observer.save(self, best=best)
+        self.observer.epoch_over(self, row)
 
     def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals) -> dict[str, Any]:
         return evaluate(

@@ -182,6 +182,7 @@ class _Job:
         self.metrics: dict[str, Any] = {}
         self._trackers: set[str] = set()
         self._drawn_at = -1
+        self._saved_at = -1
 
     # The trainer's observer.
 
@@ -191,15 +192,19 @@ class _Job:
     def epoch(self, row: dict[str, Any]) -> None:
         self.folder.add_row(row)
         self.reporter.epoch(row, self.trainer.epochs)
-        self._lifecycle("genzoo_epoch_end", folder=self.folder.path, row=row)
-        every = self.trainer.options.viz_every
-        if row["epoch"] < self.trainer.epochs and (row["epoch"] == 1 or (every and row["epoch"] % every == 0)):
-            self._draw(row["epoch"])
 
     def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
         self.folder.add_row(row)
         self.reporter.prior_epoch(row, epochs)
+
+    def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None:
         self._lifecycle("genzoo_epoch_end", folder=self.folder.path, row=row)
+        if row["kind"] == "epoch" and self._figures_are_due(row["epoch"]):
+            if self._saved_at != trainer.total_steps_taken:
+                self.save(trainer, best=False)
+            # Of several processes the others are at work meanwhile, so the signal waits for the poll they share.
+            with self.signals.at_once() if trainer.workers.size == 1 else nullcontext():
+                self._draw(row["epoch"])
 
     def fitted(self, row: dict[str, Any]) -> None:
         self.folder.add_row(row)
@@ -216,6 +221,7 @@ class _Job:
         if best:
             storage.replace(self.folder.checkpoints / BEST, path.name.encode())
         prune(self.folder.checkpoints, trainer.options.keep)
+        self._saved_at = trainer.total_steps_taken
 
     # The job.
 
@@ -333,6 +339,12 @@ class _Job:
             remedies=remedies_of(loss, configured, max((length for length in warm_up if length), default=None)),
             report_setup=size == 2 and defaults,
         )
+
+    def _figures_are_due(self, epoch: int) -> bool:
+        """After the first epoch and then every so many; the last epoch's are drawn at the end."""
+        every = self.trainer.options.viz_every
+        early = epoch == 1 or (every and epoch % every == 0)
+        return bool(self.experiment.visualizers and early and epoch < self.trainer.epochs)
 
     def _draw(self, epoch: int) -> None:
         if not self.experiment.visualizers or self._drawn_at == epoch:

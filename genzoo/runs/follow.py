@@ -31,6 +31,9 @@ class Unheard:
     def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
         """See `Observer.prior_epoch`."""
 
+    def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        """See `Observer.epoch_over`."""
+
     def fitted(self, row: dict[str, Any]) -> None:
         """See `Observer.fitted`."""
 
