@@ -47,11 +47,11 @@ def test_decoder_is_table_2() -> None:
         ("Linear", [2048]),
         ("ReLU", [2048]),
         ("Unflatten", [128, 4, 4]),
-        ("ConvTranspose2d", [64, 7, 7]),
+        ("Upsample2d", [64, 7, 7]),
         ("ReLU", [64, 7, 7]),
-        ("ConvTranspose2d", [32, 14, 14]),
+        ("Upsample2d", [32, 14, 14]),
         ("ReLU", [32, 14, 14]),
-        ("ConvTranspose2d", [1, 28, 28]),
+        ("Upsample2d", [1, 28, 28]),
     ]
     convolutions = [layer for layer in decoder if isinstance(layer, nn.ConvTranspose2d)]
     assert [(c.kernel_size, c.stride) for c in convolutions] == [((3, 3), (2, 2)), ((4, 4), (2, 2)), ((4, 4), (2, 2))]

@@ -14,6 +14,7 @@ from genzoo.parts.activation import activation
 from genzoo.types import Shape
 from genzoo_networks.options import ConvOptions
 from genzoo_networks.shapes import refuse_impossible
+from genzoo_networks.upsample import Upsample2d
 
 Size = tuple[int, int]
 
@@ -155,7 +156,7 @@ def _up(channels: int, out: int, old: Size, new: Size) -> nn.Module:
     (kernel_h, stride_h), (kernel_w, stride_w) = _kernel(new[0], old[0]), _kernel(new[1], old[1])
     if (stride_h, stride_w) == (1, 1):
         return nn.Conv2d(channels, out, (kernel_h, kernel_w), padding=1)
-    return nn.ConvTranspose2d(channels, out, (kernel_h, kernel_w), (stride_h, stride_w), padding=1)
+    return Upsample2d(channels, out, (kernel_h, kernel_w), (stride_h, stride_w))
 
 
 def _fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
