@@ -8,7 +8,7 @@ import torch
 
 from genzoo.distributions import DiagonalNormal, StandardNormal
 from genzoo.randomness import seeded
-from genzoo.runs.execute import _units_in_use
+from genzoo.runs.closing import units_in_use
 from genzoo.types import Batch, Encoding, Latent, LatentSpec
 
 
@@ -29,4 +29,4 @@ class Copying:
 def test_noise_from_another_level_is_no_unit_in_use() -> None:
     with seeded(0):
         model: Any = Copying()
-        assert _units_in_use(model, Batch(torch.randn(1000, 1, 1, 1))) == (2, 4)
+        assert units_in_use(model, Batch(torch.randn(1000, 1, 1, 1))) == (2, 4)

@@ -1,0 +1,280 @@
+"""The work on one run, from its first step to its record: train, save, draw, measure, and tell whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from genzoo import storage
+from genzoo.compose.build import Experiment
+from genzoo.engine.checkpoint import BEST, prune, save_checkpoint
+from genzoo.engine.signals import Signals, StopRequested
+from genzoo.engine.train import Tick, Trainer
+from genzoo.engine.workers import Workers
+from genzoo.errors import GenzooError, Interrupted, WorkerLost
+from genzoo.host import Host, Problem
+from genzoo.interfaces.scheduler import Progress
+from genzoo.runs.closing import verdict_of
+from genzoo.runs.draw import draw, measure
+from genzoo.runs.folder import RunFolder
+from genzoo.runs.load import make_view
+from genzoo.runs.record import now
+from genzoo.runs.reporter import Reporter
+from genzoo.runs.runlog import logging_to
+from genzoo.types import Split
+
+_log = logging.getLogger("genzoo.run")
+
+
+@dataclass
+class Outcome:
+    """What a run came to.
+
+    Args:
+        folder: The run folder.
+        row: The last epoch's row, None if there is none.
+        verdict: In plain words.
+        figures: key → files or error.
+        metrics: key → values or error.
+        exit_code: 0, or 1 when a figure or metric failed.
+    """
+
+    folder: RunFolder
+    row: Mapping[str, Any] | None = None
+    verdict: str = ""
+    figures: dict[str, Any] = field(default_factory=dict[str, Any])
+    metrics: dict[str, Any] = field(default_factory=dict[str, Any])
+    exit_code: int = 0
+
+
+class Job:
+    """One process's work on a run; the trainer's observer."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        experiment: Experiment,
+        parts: dict[str, Split],
+        host: Host,
+        reporter: Reporter,
+        formats: tuple[str, ...],
+        workers: Workers,
+    ) -> None:
+        self.folder, self.experiment, self.parts, self.host = folder, experiment, parts, host
+        self.reporter, self.formats = reporter, formats
+        self.trainer = Trainer(experiment, self, parts, workers)
+        self.signals = Signals()
+        self.figures: dict[str, Any] = {}
+        self.metrics: dict[str, Any] = {}
+        self._trackers: set[str] = set()
+        self._drawn_at = -1
+        self._saved_at = -1
+
+    # The trainer's observer.
+
+    def tick(self, tick: Tick) -> None:
+        self.reporter.tick(tick)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        self.folder.add_row(row)
+        self.reporter.epoch(row, self.trainer.epochs)
+
+    def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
+        self.folder.add_row(row)
+        self.reporter.prior_epoch(row, epochs)
+
+    def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None:
+        self._lifecycle("genzoo_epoch_end", folder=self.folder.path, row=row)
+        if row["kind"] == "epoch" and self._figures_are_due(row["epoch"]):
+            if self._saved_at != trainer.total_steps_taken:
+                self.save(trainer, best=False)
+            # Of several processes the others are at work meanwhile, so the signal waits for the poll they share.
+            with self.signals.at_once() if trainer.workers.size == 1 else nullcontext():
+                self._draw(row["epoch"])
+
+    def fitted(self, row: dict[str, Any]) -> None:
+        self.folder.add_row(row)
+
+    def save(self, trainer: Trainer, *, best: bool) -> None:
+        path = save_checkpoint(
+            self.folder.checkpoints,
+            trainer.total_steps_taken,
+            trainer.model,
+            trainer.optimizer,
+            trainer.loss,
+            trainer.snapshot(),
+        )
+        if best:
+            storage.replace(self.folder.checkpoints / BEST, path.name.encode())
+        prune(self.folder.checkpoints, trainer.options.keep)
+        self._saved_at = trainer.total_steps_taken
+
+    # The job.
+
+    def run(self, *, fresh: bool) -> Outcome:
+        """Train to the end and write the record, whatever happens; ``fresh`` if there is no checkpoint to go on from.
+
+        What plugins print goes to stderr, so that stdout carries results alone.
+        """
+        with logging_to(self.folder.log_file), self.signals, redirect_stdout(sys.stderr):
+            try:
+                return self._run(fresh)
+            except KeyboardInterrupt:
+                self._failed(Interrupted(signal.SIGINT, "run: stopped at once by a second signal."), "interrupted")
+                raise
+
+    def _run(self, fresh: bool) -> Outcome:
+        try:
+            if fresh:
+                self.trainer.initialise()
+            self._begin()
+            self.trainer.fit(self.signals)
+            return self._end()
+        except StopRequested as stop:
+            error = Interrupted(stop.signum, f"run: stopped by signal {stop.signum} after training.")
+            self._failed(error, "interrupted")
+            raise error from None
+        except Interrupted as error:
+            if error.signum == signal.SIGINT:
+                # A person stopped it and will want to see what there is; a second Ctrl-C leaves this too.
+                self._draw_at_last()
+            self._failed(error, "interrupted")
+            raise
+        except (Exception, SystemExit) as error:
+            shown = as_genzoo(error)
+            _log.info("run failed", exc_info=error)
+            if isinstance(error, WorkerLost):
+                error.hint = f"Go on with `genzoo run --resume {self.folder.path}`."
+            else:
+                self._draw_at_last()
+            self._failed(shown, "failed")
+            if shown is error:
+                raise
+            raise shown from error
+
+    def last_row(self) -> Mapping[str, Any] | None:
+        """The last epoch's row, with the test numbers of the fitted prior where one was fitted after it."""
+        return self.folder.last_row()
+
+    def warn_of_machine(self, before: Mapping[str, Any]) -> list[str]:
+        """Tell what differs from the machine that the run began on, since the numbers may then differ."""
+        now = self.trainer.settings.record()
+        told = [
+            f"{key} is {now[key]} and was {before[key]}; results may differ from an uninterrupted run's."
+            for key in now
+            if key in before and before[key] != now[key]
+        ]
+        for message in told:
+            self.reporter.warn(message)
+        return told
+
+    def _begin(self) -> None:
+        settings = self.trainer.settings.record()
+        facts = {
+            "parameters": self.experiment.parameters(),
+            "images": {name: len(split) for name, split in self.parts.items()},
+            "resumed_at": self.trainer.state.step,
+        }
+        self.folder.update_record(
+            settings=settings, parameters=facts["parameters"], images=facts["images"], pid=os.getpid()
+        )
+        self.reporter.started(self.folder.path, self.experiment.plan, settings, facts)
+        end = Progress(
+            self.trainer.epochs,
+            self.trainer.steps_per_epoch * self.trainer.epochs - 1,
+            self.trainer.steps_per_epoch,
+            self.trainer.epochs,
+        )
+        for slot, value in self.experiment.schedule.unfinished(end).items():
+            self.reporter.warn(f"The schedule of {slot} is longer than the run: it ends at {slot} = {value:.3g}.")
+        self._lifecycle("genzoo_run_start", folder=self.folder.path, record=self.folder.record())
+
+    def _end(self) -> Outcome:
+        with self.signals.at_once():
+            self._draw(self.trainer.epochs)
+            view = make_view(self.experiment, self.parts, self.folder)
+            self.metrics = measure(self.experiment.metrics, view)
+        for key, result in self.metrics.items():
+            if "error" in result:
+                self.reporter.warn(f"metric {key} failed: {result['error']}")
+        row = self.last_row()
+        told = verdict_of(self.experiment, make_view(self.experiment, self.parts, None), row) if row else ""
+        failed = [key for key, result in [*self.figures.items(), *self.metrics.items()] if "error" in result]
+        failed += sorted(self._trackers)
+        code = 1 if failed else 0
+        reason = f"failed: {', '.join(failed)}" if failed else "trained to the end"
+        self._record_end("finished", code, reason, verdict=told, summary=row)
+        return Outcome(self.folder, row, told, self.figures, self.metrics, code)
+
+    def _figures_are_due(self, epoch: int) -> bool:
+        """After the first epoch and then every so many; the last epoch's are drawn at the end."""
+        every = self.trainer.options.viz_every
+        early = epoch == 1 or (every and epoch % every == 0)
+        return bool(self.experiment.visualizers and early and epoch < self.trainer.epochs)
+
+    def _draw(self, epoch: int) -> None:
+        if not self.experiment.visualizers or self._drawn_at == epoch:
+            return
+        view = make_view(self.experiment, self.parts, self.folder)
+        results = draw(self.experiment.visualizers, view, self.folder.figures, formats=self.formats)
+        self.figures.update(results)
+        self._drawn_at = epoch
+        self.reporter.figures(results, self.folder.figures)
+
+    def _failed(self, error: GenzooError, status: str) -> None:
+        """Leave the record of a run that did not come to its end."""
+        if status == "interrupted":
+            error.hint = f"Go on with `genzoo run --resume {self.folder.path}`."
+        try:
+            self._record_end(status, error.exit_code, error.message)
+        except GenzooError as second:
+            _log.warning("the record could not be written: %s", second)
+
+    def _draw_at_last(self) -> None:
+        """Figures of what there is, after a failure."""
+        try:
+            self._draw(self.trainer.state.epochs_done)
+        except Exception as second:
+            _log.debug("figures after a failure failed too", exc_info=second)
+
+    def _record_end(self, status: str, code: int, reason: str, **more: Any) -> None:
+        before = self.folder.record()
+        self.folder.update_record(
+            status=status,
+            ended=now(),
+            exit_code=code,
+            exit_reason=reason,
+            figures={**before.get("figures", {}), **self.figures},
+            metrics={**before.get("metrics", {}), **self.metrics},
+            **more,
+        )
+        files = [self.folder.figures / name for result in self.figures.values() for name in result.get("files", [])]
+        self._lifecycle("genzoo_run_end", folder=self.folder.path, status=status, figures=files)
+
+    def _lifecycle(self, hook: str, **arguments: Any) -> None:
+        problems: list[Problem] = self.host.call_lifecycle(hook, **arguments)
+        for problem in problems:
+            self._trackers.add(f"tracker {problem.distribution}")
+            self.reporter.warn(str(problem))
+
+
+def as_genzoo(error: BaseException) -> GenzooError:
+    """The error as one sentence with an exit code."""
+    if isinstance(error, GenzooError):
+        return error
+    text = str(error)
+    if (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "not enough memory" in text
+        or "out of memory" in text
+    ):
+        return GenzooError("run: the device ran out of memory.", "Try a smaller --batch-size.")
+    return GenzooError(f"run: {type(error).__name__}: {text}.", "The traceback is in the run's run.log.")

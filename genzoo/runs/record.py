@@ -1,0 +1,50 @@
+"""What run.json says of a run when it begins: what was asked for, by whom made, on which machine. Imports no torch."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from genzoo import __version__
+from genzoo.compose.plan import Plan
+from genzoo.runs.folder import SCHEMA
+
+
+def first_record(resolved: Plan, argv: Sequence[str]) -> dict[str, Any]:
+    """The record of a run that is about to begin."""
+    return {
+        "schema": SCHEMA,
+        "status": "running",
+        "title": resolved.title,
+        "argv": list(argv),
+        "seed": resolved.train.seed,
+        "created": now(),
+        "genzoo": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git_commit": _git_commit(),
+        "components": resolved.records(),
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder that the run is started from, None outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def now() -> str:
+    """The time, for the record."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
