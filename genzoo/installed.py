@@ -58,8 +58,37 @@ def nearest(word: str, choices: Sequence[str]) -> str:
     return f" Did you mean {str(found[0])!r}?" if found else ""
 
 
+class _Declared:
+    """A declaration with the distribution that it comes from."""
+
+    distribution: str
+    version: str
+
+    @property
+    def declaration(self) -> Component | Resource:
+        raise NotImplementedError
+
+    @property
+    def kind(self) -> str:
+        return self.declaration.kind
+
+    @property
+    def name(self) -> str:
+        return self.declaration.name
+
+    @property
+    def qualified(self) -> str:
+        """``dist:name``, which names it even where two distributions claim the name."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def label(self) -> str:
+        """How messages name it: ``model vae (genzoo-vae 0.1.0)``."""
+        return f"{self.kind} {self.name} ({self.distribution} {self.version})"
+
+
 @dataclass(frozen=True)
-class Installed:
+class Installed(_Declared):
     """A component that an installed distribution declares.
 
     Args:
@@ -75,22 +104,12 @@ class Installed:
     entry_point: str
 
     @property
+    def declaration(self) -> Component:
+        return self.component
+
+    @property
     def kind(self) -> Kind:
         return self.component.kind
-
-    @property
-    def name(self) -> str:
-        return self.component.name
-
-    @property
-    def qualified(self) -> str:
-        """``dist:name``, which names this component even where two distributions claim the name."""
-        return f"{self.distribution}:{self.name}"
-
-    @property
-    def label(self) -> str:
-        """How messages name it: ``model vae (genzoo-vae 0.1.0)``."""
-        return f"{self.kind} {self.name} ({self.distribution} {self.version})"
 
     def load(self) -> type:
         """Imports and returns the class that the declaration names.
@@ -170,7 +189,7 @@ class Installed:
 
 
 @dataclass(frozen=True)
-class InstalledResource:
+class InstalledResource(_Declared):
     """A recipe, reproduction or trained run that an installed distribution ships.
 
     Args:
@@ -186,22 +205,8 @@ class InstalledResource:
     entry_point: str
 
     @property
-    def kind(self) -> str:
-        return self.resource.kind
-
-    @property
-    def name(self) -> str:
-        return self.resource.name
-
-    @property
-    def qualified(self) -> str:
-        """``dist:name``."""
-        return f"{self.distribution}:{self.name}"
-
-    @property
-    def label(self) -> str:
-        """How messages name it: ``recipe report (genzoo-vae 0.1.0)``."""
-        return f"{self.kind} {self.name} ({self.distribution} {self.version})"
+    def declaration(self) -> Resource:
+        return self.resource
 
     @property
     def path(self) -> Path:
