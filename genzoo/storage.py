@@ -68,6 +68,23 @@ def write_new(path: Path, data: bytes) -> None:
         _sync(file.fileno(), path)
 
 
+def write_at(path: Path, offset: int, data: bytes | memoryview) -> None:
+    """Write a part of a file that nobody relies on yet, made if it is not there, and sync it to disk.
+
+    Args:
+        path: The file.
+        offset: Where the part begins, in bytes.
+        data: The part.
+    """
+    with _operation("write", path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        with os.fdopen(handle, "r+b") as file:
+            file.seek(offset)
+            file.write(data)
+            file.flush()
+            _sync(file.fileno(), path)
+
+
 def replace(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never part of it."""
     staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")

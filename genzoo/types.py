@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -138,49 +138,82 @@ class Batch:
         return replace(self, image=image)
 
 
+class Pages(Protocol):
+    """The part of a memory-mapped file that the process holds."""
+
+    def read(self, count: int) -> None:
+        """Take note that ``count`` bytes were read; now and then let go of what is held."""
+
+
 @dataclass(frozen=True)
 class Split:
-    """A whole split in memory.
+    """A whole split, in memory or memory-mapped.
 
     Args:
         images: ``[N, C, H, W]``, uint8 (0–255, read as value/255) or float in [0, 1].
         labels: int64 ``[N]`` or None.
         factors: int64 ``[N, F]`` indices of ground-truth factor values, or None.
+        pages: Those of ``images`` where they lie in a file and are read as they are asked for; None in memory.
     """
 
     images: Tensor
     labels: Tensor | None = None
     factors: Tensor | None = None
+    pages: Pages | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return self.images.shape[0]
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the images lie in a file."""
+        return self.pages is not None
 
     def head(self, n: int | None) -> Split:
         """The first ``n`` images (all of them when ``n`` is None)."""
         return self if n is None else self.select(slice(0, n))
 
     def select(self, index: slice | Tensor) -> Split:
-        """The images at ``index`` with their labels and factors."""
-        return Split(
-            self.images[index],
-            None if self.labels is None else self.labels[index],
-            None if self.factors is None else self.factors[index],
+        """The images at ``index`` with their labels and factors.
+
+        Args:
+            index: A slice, which copies nothing; or a mask or int64 ``[n]`` from 0, whose images are copied to memory.
+        """
+        part = Split(
+            _rows(self.images, index),
+            None if self.labels is None else _rows(self.labels, index),
+            None if self.factors is None else _rows(self.factors, index),
+            self.pages if isinstance(index, slice) else None,
         )
+        if self.pages is not None and part.pages is None:
+            self.pages.read(part.images.nbytes)
+        return part
 
     def batch(self, index: slice | Tensor | None = None) -> Batch:
         """The images at ``index`` (all by default) as float32 in [0, 1], with their labels and factors."""
         part = self if index is None else self.select(index)
         images = part.images
         scaled = images.float().div_(255) if images.dtype.itemsize == 1 else images.float()
+        if part.pages is not None:
+            part.pages.read(images.nbytes)
         return Batch(scaled, part.labels, part.factors)
 
     def to(self, device: torch.device | str) -> Split:
-        """The same split on another device."""
+        """The same split on another device, whose memory then holds all of it."""
+        images = self.images.to(device)
         return Split(
-            self.images.to(device),
+            images,
             None if self.labels is None else self.labels.to(device),
             None if self.factors is None else self.factors.to(device),
+            self.pages if images is self.images else None,
         )
+
+
+def _rows(values: Tensor, index: slice | Tensor) -> Tensor:
+    # index_select copies whole rows; indexing with brackets goes number by number, several times as slowly.
+    if isinstance(index, slice) or index.dim() != 1 or index.dtype.itemsize != 8:
+        return values[index]
+    return values.index_select(0, index)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -42,7 +42,7 @@ class PixelDataset(Dataset):
 
     @abstractmethod
     def read(self, name: str) -> Split:
-        """All images of ``"train"`` or ``"test"`` as they are stored."""
+        """All images of ``"train"`` or ``"test"`` as they are stored; memory-mapped ones have been through `settle`."""
 
     @property
     def spec(self) -> ImageSpec:
@@ -56,12 +56,26 @@ class PixelDataset(Dataset):
             raise UsageError(f"dataset: split must be one of {', '.join(self.splits)}, got {name!r}.")
         stored = self.read(name)
         check_split(stored, self.stored_spec, name)
+        return stored if stored.mapped else replace(stored, images=self.settle(stored.images, name))
+
+    def settles(self, name: str) -> dict[str, Any]:
+        """What `settle` does to a split, as JSON: empty where it leaves the images as they are stored."""
         how, seed = self.pixel_options.binarize, self.pixel_options.binarize_seed
         if how == "threshold":
-            return replace(stored, images=binarize_above_half(stored.images))
+            return {"binarize": "threshold"}
         if how == "static" or (how == "dynamic" and name != "train"):
-            return replace(stored, images=binarize_once(stored.images, seed))
-        return stored
+            return {"binarize": "once", "seed": seed}
+        return {}
+
+    def settle(self, images: Tensor, name: str) -> Tensor:
+        """Images of a split with what is binarized once and not anew; each image by itself."""
+        match self.settles(name).get("binarize"):
+            case "threshold":
+                return binarize_above_half(images)
+            case "once":
+                return binarize_once(images, self.pixel_options.binarize_seed)
+            case _:
+                return images
 
     def transform(self, image: Tensor, *, training: bool) -> Tensor:
         """See `Dataset.transform`; training images are augmented and drawn anew, others always give the same result."""
