@@ -49,5 +49,20 @@ def seeded(seed: int | None) -> Generator[None]:
         return
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        reseed(seed)
         yield
+
+
+def reseed(seed: int) -> None:
+    """Seed torch's default generators, as `torch.manual_seed` does where each device is in use.
+
+    For a device that no one has used yet ``torch.manual_seed`` notes who asked, stack and all, which takes longer than
+    a small model's forward pass; this is for the training loop, which seeds every step.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)

@@ -17,7 +17,7 @@ from genzoo.engine.data import Loader
 from genzoo.engine.optimizer import GuardedStep
 from genzoo.engine.signals import Signals
 from genzoo.errors import DivergedError
-from genzoo.randomness import derive, seeded
+from genzoo.randomness import derive, reseed, seeded
 
 if TYPE_CHECKING:
     from genzoo.engine.train import Trainer
@@ -85,7 +85,7 @@ class PriorStage:
         self.prior.train()
         while state.step_in_epoch * size < len(train):
             signals.poll()
-            torch.manual_seed(workers.seed(trainer.options.seed, "prior", "step", state.step))
+            reseed(workers.seed(trainer.options.seed, "prior", "step", state.step))
             index = order[state.step_in_epoch * size : (state.step_in_epoch + 1) * size]
             share = workers.share(index)
             with trainer.settings.autocast():

@@ -21,7 +21,7 @@ from genzoo.engine.workers import ALONE, Workers
 from genzoo.errors import DivergedError, Interrupted, UsageError
 from genzoo.interfaces.model import Model
 from genzoo.interfaces.scheduler import Progress
-from genzoo.randomness import derive, seeded
+from genzoo.randomness import derive, reseed, seeded
 from genzoo.types import Context, ModelOutput, Split
 
 POLL_STEPS = 20
@@ -224,7 +224,7 @@ class Trainer:
             self._set_lr(values[LR])
             start = state.step_in_epoch * options.batch_size
             index = order[start : start + options.batch_size]
-            torch.manual_seed(self.workers.seed(options.seed, "step", state.step))
+            reseed(self.workers.seed(options.seed, "step", state.step))
             batch = loader.batch(self.workers.share(index), training=True)
             context = Context(values, len(loader))
             with self.settings.autocast():
