@@ -1,0 +1,1 @@
+"""Recipes and tables of published numbers."""
