@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import click
+
+from genzoo.plain import plain
 
 NARROWEST_COLUMN = 16
 """Where the last column of a table would get less than this, each row is stacked instead."""
@@ -105,21 +106,6 @@ def print_json(value: Any) -> None:
     """Prints a value as JSON that any parser reads: NaN and infinities as null, ASCII where stdout cannot do more."""
     unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
-
-
-def plain(value: Any) -> Any:
-    """A value in JSON's own types; what has none becomes its string."""
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
-    return str(value)
 
 
 def _stacked(row: Sequence[str], columns: int) -> str:

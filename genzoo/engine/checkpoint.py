@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from genzoo import storage
 from genzoo.errors import CorruptError
+from genzoo.plain import spelled, unspelled
 
 MANIFEST = "manifest.json"
 LAST = "LAST"
@@ -70,7 +71,7 @@ def save_checkpoint(
     if optimizer is not None:
         tensors, scalars = _optimizer_state(optimizer, _names(model, loss))
         files["optimizer.safetensors"] = _pack(tensors)
-    files["state.json"] = json.dumps({"step": step, "optimizer": scalars, **state}).encode()
+    files["state.json"] = json.dumps(spelled({"step": step, "optimizer": scalars, **state}), allow_nan=False).encode()
     storage.make_folder(staged)
     try:
         for name, data in files.items():
@@ -153,7 +154,7 @@ def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log
 
 def read_state(path: Path) -> dict[str, Any]:
     """The state of a checkpoint that `verify` accepts."""
-    return json.loads((path / "state.json").read_text(encoding="utf-8"))
+    return unspelled(json.loads((path / "state.json").read_text(encoding="utf-8")))
 
 
 def load_checkpoint(

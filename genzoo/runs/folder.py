@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from genzoo import storage
 from genzoo.errors import CorruptError, RunExistsError, StorageError, UsageError
+from genzoo.plain import plain, read_record, read_row
 
 SCHEMA = 1
 """Version of run.json."""
@@ -64,7 +65,7 @@ class RunFolder:
         return self.path / "run.log"
 
     def record(self) -> dict[str, Any]:
-        """run.json.
+        """run.json; a number that is not finite is NaN.
 
         Raises:
             CorruptError: If it cannot be read.
@@ -79,10 +80,10 @@ class RunFolder:
                 f"run: schema of {self.path.name} must be at most {SCHEMA}, got {record['schema']}.",
                 "Install a newer genzoo to read this run.",
             )
-        return record
+        return read_record(record)
 
     def write_record(self, record: dict[str, Any]) -> None:
-        storage.replace_json(self.record_file, record)
+        storage.replace_json(self.record_file, plain(record))
 
     def update_record(self, **changes: Any) -> dict[str, Any]:
         """Change some fields of run.json and return it."""
@@ -91,7 +92,8 @@ class RunFolder:
         return record
 
     def rows(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl, of one kind or all; a torn last line is left out."""
+        """The rows of metrics.jsonl, of one kind or all; a torn last line is left out, and a number that is not
+        finite is NaN."""
         try:
             text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -103,7 +105,7 @@ class RunFolder:
             except ValueError:
                 continue
             if isinstance(row, dict) and (kind is None or row.get("kind") == kind):  # pyright: ignore[reportUnnecessaryIsInstance]
-                rows.append(row)
+                rows.append(read_row(row))
         return rows
 
     def last_row(self) -> dict[str, Any] | None:
@@ -114,7 +116,7 @@ class RunFolder:
         return rows[-1] if rows else None
 
     def add_row(self, row: dict[str, Any]) -> None:
-        storage.append_line(self.metrics_file, json.dumps(row, ensure_ascii=False, allow_nan=True))
+        storage.append_line(self.metrics_file, _line(row))
 
     def rewind(self, epochs: int, prior_epochs: int = 0) -> None:
         """Drop rows after ``epochs`` (and ``prior_epochs`` of the second stage) and a torn last line, before a run
@@ -126,7 +128,7 @@ class RunFolder:
             return row.get("kind") != "fitted" and row.get("epoch", 0) <= epochs
 
         kept = [row for row in self.rows() if keeps(row)]
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+        text = "".join(_line(row) + "\n" for row in kept)
         storage.replace(self.metrics_file, text.encode())
 
     @contextmanager
@@ -225,6 +227,10 @@ def _stamp(out: Path) -> str:
         return f"{now}-{first:06x}"
     # Within one second, or before the newest run's, the number goes on from that run's.
     return f"{stamp}-{min(int(taken, 16) + 1 + first % 1024, 0xFFFFFF):06x}"
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(plain(row), ensure_ascii=False, allow_nan=False)
 
 
 def is_run(path: Path) -> bool:
