@@ -18,7 +18,7 @@ import pluggy
 from genzoo import hookspecs
 from genzoo.declare import API_VERSION, PROJECT, Component, Resource
 from genzoo.errors import Interrupted, PluginError
-from genzoo.installed import Installed, InstalledResource, describe, isolated, nearest
+from genzoo.installed import Installed, InstalledResource, describe, import_fix, isolated, nearest, place
 
 ALLOW_VARIABLE = "GENZOO_LOAD_PLUGINS"
 SLOW_SECONDS = 0.5
@@ -120,8 +120,9 @@ class Discovery:
             raise
         except Exception as error:
             record.status = "broken"
-            cause = f"importing {point.value} raised {describe(error)}"
-            self.problems.append(_problem(record, "broken", cause, _UPDATE))
+            cause = f"importing {point.value} raised {describe(error)}{place(error, point.value)}"
+            fix = import_fix(error, distribution, point.value)
+            self.problems.append(_problem(record, "broken", cause, fix))
         else:
             for hook in (*hookspecs.COMPONENT_HOOKS.values(), hookspecs.RESOURCE_HOOK):
                 self._collect(module, hook, record)
@@ -147,8 +148,9 @@ class Discovery:
             optional = all(impl.optionalhook for impl in caller.get_hookimpls() if impl.plugin is module)
             if caller.spec is None and not optional:
                 known = [name for name in vars(hookspecs) if name.startswith("genzoo_")]
-                cause = f"it implements {caller.name}, which is no hook.{nearest(caller.name, known)}".rstrip(".")
-                self.problems.append(_problem(record, "broken", cause, "Correct the name of the hook."))
+                fix = f"Correct the name of the hook.{nearest(caller.name, known)}"
+                cause = f"it implements {caller.name}, which is no hook"
+                self.problems.append(_problem(record, "broken", cause, fix))
 
     def call(self, module: Any, hook: str, **arguments: Any) -> list[Any]:
         """Calls one plugin's implementation of a hook, and none of the others'."""
@@ -157,13 +159,16 @@ class Discovery:
             return self.manager.subset_hook_caller(hook, others)(**arguments)
 
     def _collect(self, module: Any, hook: str, record: Plugin) -> None:
+        name = str(getattr(module, "__name__", record.name))
         try:
             with isolated():
                 declared = [item for result in self.call(module, hook) for item in result]
         except (KeyboardInterrupt, Interrupted):
             raise
         except Exception as error:
-            self.problems.append(_problem(record, "broken", f"its {hook} raised {describe(error)}", _UPDATE))
+            cause = f"its {hook} raised {describe(error)}{place(error, name)}"
+            fix = import_fix(error, record.distribution, name)
+            self.problems.append(_problem(record, "broken", cause, fix))
             return
         for item in declared:
             if isinstance(item, Resource) and hook == hookspecs.RESOURCE_HOOK:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import sys
+import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -50,6 +51,15 @@ def describe(error: BaseException) -> str:
     if isinstance(error, AbruptExit):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def place(error: BaseException, module: str) -> str:
+    """Where the code of the module's package raised, as ``, at plugin.py:12``; nothing where no line of it took part."""
+    raised = error.__cause__ if isinstance(error, AbruptExit) and error.__cause__ else error
+    package = module.partition(":")[0].partition(".")[0]
+    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(raised.__traceback__)]
+    own = [f", at {file.name}:{line}" for file, line in files if package in {*file.parts, file.stem}]
+    return own[-1] if own else ""
 
 
 def nearest(word: str, choices: Sequence[str]) -> str:
@@ -183,8 +193,8 @@ class Installed(_Declared):
             raise
         except Exception as error:
             raise PluginError(
-                f"{self.label} is broken: importing {target} raised {describe(error)}.",
-                _import_fix(error, self.distribution),
+                f"{self.label} is broken: importing {target} raised {describe(error)}{place(error, target)}.",
+                import_fix(error, self.distribution, target),
             ) from error
 
 
@@ -242,10 +252,16 @@ class InstalledResource(_Declared):
         return path
 
 
-def _import_fix(error: BaseException, distribution: str) -> str:
+def import_fix(error: BaseException, distribution: str, module: str) -> str:
+    """What to do about a plugin whose code raised."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"Install what provides the module {error.name!r}, or remove the plugin: pip uninstall {distribution}"
-    return f"Update or remove the plugin: pip install --upgrade {distribution}, or pip uninstall {distribution}"
+    change = f"update or remove the plugin: pip install --upgrade {distribution}, or pip uninstall {distribution}"
+    return (
+        f"If it is yours, mend that line; else {change}"
+        if place(error, module)
+        else f"{change[:1].upper()}{change[1:]}"
+    )
 
 
 def _sentence(item: ErrorDetails, choices: Sequence[str]) -> str:

@@ -52,11 +52,11 @@ def test_components_are_sorted_and_attributed(host: Host) -> None:
 @pytest.mark.parametrize(
     ("distribution", "kind", "cause"),
     [
-        ("raises-zoo", "broken", "importing raises_zoo.plugin raised ValueError: no such thing"),
-        ("exits-zoo", "broken", "importing exits_zoo.plugin raised SystemExit: 9"),
+        ("raises-zoo", "broken", "importing raises_zoo.plugin raised ValueError: no such thing, at plugin.py:4"),
+        ("exits-zoo", "broken", "importing exits_zoo.plugin raised SystemExit: 9, at plugin.py:3"),
         ("signature-zoo", "broken", "colour"),
-        ("hook-zoo", "broken", "its genzoo_losses raised ZeroDivisionError: division by zero"),
-        ("misspelt-zoo", "broken", "genzoo_modles, which is no hook. Did you mean 'genzoo_models'"),
+        ("hook-zoo", "broken", "its genzoo_losses raised ZeroDivisionError: division by zero, at plugin.py:5"),
+        ("misspelt-zoo", "broken", "it implements genzoo_modles, which is no hook"),
         ("orphan-zoo", "broken", "model/orphan derives from 'no-such-base', which is not installed"),
         ("old-zoo", "incompatible", "model/ancient is written for plugin API 0.9"),
         ("slow-zoo", "slow", "importing slow_zoo.plugin took 0."),
@@ -69,6 +69,16 @@ def test_each_fault_is_noted_with_its_cause(host: Host, distribution: str, kind:
     assert cause in found.cause
     assert found.fix
     assert not found.fix.count("{")
+    assert found.cause[-1] not in ".?"
+
+
+def test_the_fix_speaks_to_authors_too(host: Host) -> None:
+    assert problem(host, "raises-zoo").fix == (
+        "If it is yours, mend that line; else update or remove the plugin: "
+        "pip install --upgrade raises-zoo, or pip uninstall raises-zoo"
+    )
+    assert problem(host, "signature-zoo").fix.startswith("Update or remove the plugin: pip install")
+    assert problem(host, "misspelt-zoo").fix == "Correct the name of the hook. Did you mean 'genzoo_models'?"
 
 
 def test_declarations_under_the_wrong_hook_are_refused(host: Host) -> None:
