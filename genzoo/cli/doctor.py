@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,7 +14,7 @@ import click
 from genzoo import __version__
 from genzoo.cli import console
 from genzoo.declare import API_VERSION
-from genzoo.discovery import ALLOW_VARIABLE
+from genzoo.discovery import ALLOW_VARIABLE, Plugin, normal
 from genzoo.errors import GenzooError
 from genzoo.host import SERIOUS, Host, Problem, host
 
@@ -33,7 +33,7 @@ def doctor(context: click.Context, quick: bool, as_json: bool) -> None:
             "distribution": plugin.distribution,
             "version": plugin.version,
             "entry_point": plugin.name,
-            "status": plugin.status,
+            "status": _status(plugin, found.problems),
             "api": sorted(plugin.api),
             "import_seconds": round(plugin.seconds, 4),
             "imports_torch": plugin.imports_torch,
@@ -76,6 +76,16 @@ def _show(environment: dict[str, Any], plugins: list[dict[str, Any]], problems: 
         click.echo(console.paragraph(item.fix, columns, "    "))
 
 
+def _status(plugin: Plugin, problems: list[Problem]) -> str:
+    """What became of an entry point: its own status, or the serious problem of what it declares."""
+    found = [
+        item.kind
+        for item in problems
+        if (item.entry_point, item.distribution) == (plugin.name, plugin.distribution) and item.kind in SERIOUS
+    ]
+    return found[0] if found and plugin.status == "loaded" else plugin.status
+
+
 def _environment(quick: bool) -> dict[str, Any]:
     from genzoo import catalogue
 
@@ -116,9 +126,21 @@ def _missing_extras(found: Host) -> list[Problem]:
         for module in item.component.requires_extra:
             if find_spec(module.partition(".")[0]) is None:
                 cause = f"{item.kind} {item.name} can use {module}, which is not installed"
-                fix = f"Install what provides the module {module!r} if you want that feature."
+                fix = _extra_fix(item.distribution, module)
                 problems.append(Problem(item.entry_point, item.distribution, item.version, cause, "optional", fix))
     return problems
+
+
+def _extra_fix(distribution: str, module: str) -> str:
+    """How to install a module that a component can use: by the extra of that name, where its distribution has one."""
+    package = normal(module.partition(".")[0])
+    try:
+        extras = metadata(distribution).get_all("Provides-Extra") or []
+    except PackageNotFoundError:
+        extras = []
+    if package in map(normal, extras):
+        return f"If you want that feature: pip install '{distribution}[{package}]'"
+    return f"If you want that feature, install what provides the module {module!r}."
 
 
 def _load_everything(found: Host) -> list[Problem]:

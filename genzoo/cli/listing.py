@@ -21,7 +21,7 @@ _PLURALS = {"losses": "loss"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_command(kind: str | None, everything: bool, as_json: bool) -> None:
     """List the plugins that are installed, of one KIND or all."""
-    chosen = parse_kind(kind)
+    chosen = None if kind is None else named_kind(kind, "list")
     found = host()
     components = found.components(chosen)
     problems = [item for item in found.problems if item.kind in SERIOUS and _concerns(item, chosen)]
@@ -60,18 +60,16 @@ def list_command(kind: str | None, everything: bool, as_json: bool) -> None:
             click.echo(console.paragraph(f"{item.kind}: {item.distribution} {item.version}: {item.cause}.", columns))
 
 
-def parse_kind(kind: str | None) -> Kind | None:
-    """A kind as typed, in the singular or the plural.
+def named_kind(kind: str, command: str) -> Kind:
+    """A kind as typed to a command, in the singular or the plural.
 
     Raises:
         UsageError: If it is none of the nine.
     """
-    if kind is None:
-        return None
     word = _PLURALS.get(kind, kind if kind in set(Kind) else kind.removesuffix("s"))
     if word not in set(Kind):
         guess = nearest(kind, list(Kind)).strip()
-        raise UsageError(f"list: KIND must be one of {', '.join(Kind)}, got {kind!r}.", guess)
+        raise UsageError(f"{command}: KIND must be one of {', '.join(Kind)}, got {kind!r}.", guess)
     return Kind(word)
 
 

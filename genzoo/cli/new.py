@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from genzoo.cli import console
-from genzoo.types import Kind
+from genzoo.cli.listing import named_kind
 
 
 @click.command("new")
-@click.argument("kind", type=click.Choice([str(kind) for kind in Kind]))
+@click.argument("kind")
 @click.argument("name")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path(), help="Where to make the folder; here by default."
@@ -20,12 +20,14 @@ from genzoo.types import Kind
 def new(kind: str, name: str, out: Path, as_json: bool) -> None:
     """Make a plugin distribution, genzoo-NAME, that passes its checks as it stands.
 
+    KIND is model, loss, prior, scheduler, visualizer, likelihood, network, dataset or metric.
+
     It has a declaration, typed options, one module with a small working component, a test file that runs the contract, and
     a README with a place for the equation and the paper.
     """
     from genzoo.scaffold import make
 
-    made = make(Kind(kind), name, out)
+    made = make(named_kind(kind, "new"), name, out)
     if as_json:
         console.print_json({"folder": made.folder, "files": made.files})
         return

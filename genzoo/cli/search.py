@@ -49,7 +49,8 @@ def search(words: tuple[str, ...], as_json: bool) -> None:
         ]
         click.echo(console.table(["KIND", "NAME", "INSTALL", "SUMMARY"], table, console.width()))
     else:
-        click.echo(f"Nothing known or installed holds {' and '.join(map(repr, words))}.", err=True)
+        said = " and ".join(map(repr, words))
+        click.echo(f"No plugin, installed or in the catalogue, mentions {said}. See `genzoo list --all`.", err=True)
 
 
 def _matches(row: dict[str, Any], words: tuple[str, ...]) -> bool:

@@ -40,6 +40,8 @@ LINES = [
     ("info", "nothing-like-it", "--debug"),
     ("search", "model", "--json"),
     ("search", "xyzzy"),
+    ("new", "schedular", "my-idea"),
+    ("new", "animal", "my-idea"),
     ("lsit",),
 ]
 
@@ -76,7 +78,10 @@ def test_list_shows_the_broken_and_names_both_claimants(said) -> None:
     assert done.returncode == 0
     assert "good-zoo:ramp" in done.stdout
     assert "twin-zoo:ramp" in done.stdout
-    assert "broken: raises-zoo 1.0: importing raises_zoo.plugin raised ValueError: no such thing." in done.stdout
+    assert (
+        "broken: raises-zoo 1.0: importing raises_zoo.plugin raised ValueError: no such thing, at plugin.py:4."
+        in done.stdout
+    )
     assert "incompatible: old-zoo" not in done.stdout, "a model's problem is no concern of the schedulers"
 
 
@@ -142,6 +147,31 @@ def test_doctor_names_every_fault_and_exits_3(faulty) -> None:
     assert plugins["good-zoo"]["status"] == "loaded"
     assert plugins["good-zoo"]["api"] == ["1.0"]
     assert plugins["slow-zoo"]["import_seconds"] > 0.5
+    assert {name: plugins[name]["status"] for name in ("raises-zoo", "misspelt-zoo", "old-zoo", "twin-zoo")} == {
+        "raises-zoo": "broken", "misspelt-zoo": "broken", "old-zoo": "incompatible", "twin-zoo": "duplicate",
+    }  # fmt: skip
+
+
+def test_doctor_names_the_extra_that_brings_a_missing_module(tmp_path: Path, faulty) -> None:
+    site = type(faulty)(tmp_path)
+    wants = 'Component("prior", "fancy", "a.b:C", requires_extra=("no_such_module", "no_such_other"))'
+    site.install("extra-zoo", f"@hookimpl\ndef genzoo_priors():\n    return [{wants}]\n")
+    with (tmp_path / "extra_zoo-1.0.dist-info/METADATA").open("a") as file:
+        file.write("Provides-Extra: no-such-module\n")
+    found = json.loads(site.genzoo("doctor", "--quick", "--json").stdout)
+    fixes = [item["fix"] for item in found["problems"] if item["kind"] == "optional"]
+    assert fixes == [
+        "If you want that feature: pip install 'extra-zoo[no-such-module]'",
+        "If you want that feature, install what provides the module 'no_such_other'.",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "guess"), [("schedular", "Did you mean 'scheduler'?"), ("animal", "")])
+def test_new_names_the_kinds_there_are(said, kind: str, guess: str) -> None:
+    done = said["new", kind, "my-idea"]
+    assert done.returncode == 2
+    assert f"Error: new: KIND must be one of model, loss, prior, scheduler, visualizer, likelihood, network, dataset, metric, got '{kind}'." in done.stderr  # fmt: skip  # noqa: E501
+    assert guess in done.stderr
 
 
 def test_doctor_says_who_imported_torch_too_early(faulty, tmp_path) -> None:
