@@ -95,7 +95,7 @@ def reproduce(
         rows = [
             [
                 result.spec.name,
-                "-" if result.spec.published is None else f"{result.spec.published:.2f}",
+                "-" if result.spec.published is None else _number(result.spec.published),
                 _number(result.mean) + _spread(result),
                 _bar(result.spec.at_most, result.spec.at_least),
                 result.verdict + (f" ({result.spec.note})" if result.spec.note else ""),
@@ -115,8 +115,10 @@ def _bar(at_most: float | None, at_least: float | None) -> str:
 
 
 def _spread(result: Result) -> str:
-    return f" ± {result.spread:.2f}" if len(result.values) > 1 and math.isfinite(result.spread) else ""
+    return f" ± {_number(result.spread)}" if len(result.values) > 1 and math.isfinite(result.spread) else ""
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "never"
+    if not math.isfinite(value):
+        return "never"
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"

@@ -1,0 +1,161 @@
+"""How a table is judged: made-up runs with known numbers, and runs that were started by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genzoo.cli import execute
+from genzoo.cli.recipes import _number  # pyright: ignore[reportPrivateUsage]
+from genzoo.errors import UsageError
+from genzoo.runs.find import all_runs
+from genzoo.runs.folder import RunFolder
+from genzoo.runs.table import ExperimentSpec, Reproduction, Result, RowSpec, judge
+
+
+def made_up(folder: Path, **metrics: dict[str, float]) -> RunFolder:
+    """A finished run whose numbers are these."""
+    folder.mkdir()
+    values = {key.replace("_", "-"): {"values": numbers} for key, numbers in metrics.items()}
+    (folder / "run.json").write_text(json.dumps({"schema": 1, "status": "finished", "metrics": values}))
+    test = {"distortion": 80.0, "rate": 25.0, "rates": [4.0, 21.0], "elbo": -105.0}
+    (folder / "metrics.jsonl").write_text(json.dumps({"kind": "epoch", "epoch": 1, "test": test, "train": test}) + "\n")
+    return RunFolder(folder)
+
+
+def judged(tmp_path: Path, rows: Sequence[dict[str, Any]], **values: Sequence[float]) -> list[Result]:
+    """Rows over experiments ``one`` and ``other``, whose nll a seed is given."""
+    runs = {
+        name: [made_up(tmp_path / f"{name}-{seed}", nll={"nll": nll, "k": 200.0}) for seed, nll in enumerate(seeds)]
+        for name, seeds in values.items()
+    }
+    table = Reproduction(
+        summary="Made up",
+        experiments=[ExperimentSpec(name=name, recipe=name) for name in values],
+        rows=[
+            RowSpec.model_validate({"name": "row", "experiment": "one", "value": "metrics.nll", **row}) for row in rows
+        ],
+    )
+    return judge(table, runs)
+
+
+def test_a_difference_is_what_the_run_is_lower_by_seed_by_seed(tmp_path: Path) -> None:
+    row = {"against": "other", "compare": "difference"}
+    at_bar, short = judged(
+        tmp_path, [{**row, "at_least": 1.5}, {**row, "at_least": 1.6}], one=[86.0, 85.0], other=[87.0, 87.0]
+    )
+    assert at_bar.values == (1.0, 2.0)
+    assert at_bar.mean == 1.5
+    assert at_bar.spread == pytest.approx(0.5**0.5)
+    assert (at_bar.verdict, short.verdict) == ("holds", "falls short")
+
+
+def test_a_difference_of_unequal_numbers_of_seeds_is_one_of_means(tmp_path: Path) -> None:
+    (result,) = judged(tmp_path, [{"against": "other", "compare": "difference"}], one=[86.0, 85.0], other=[87.0])
+    assert result.values == (1.5,)
+    assert result.verdict == "reported"
+
+
+def test_a_worse_run_falls_short(tmp_path: Path) -> None:
+    (result,) = judged(
+        tmp_path, [{"against": "other", "compare": "difference", "at_least": 0.0}], one=[88.0], other=[87.0]
+    )
+    assert result.mean == -1
+    assert result.verdict == "falls short"
+
+
+def test_two_numbers_of_one_run_are_compared(tmp_path: Path) -> None:
+    row = {"against": "one", "against_value": "metrics.nll.k", "compare": "difference", "at_least": 100}
+    (result,) = judged(tmp_path, [row], one=[90.0])
+    assert result.values == (110.0,)
+    assert result.verdict == "holds"
+
+
+def test_percent_stays_the_default(tmp_path: Path) -> None:
+    (result,) = judged(tmp_path, [{"against": "other"}], one=[90.0, 70.0], other=[100.0])
+    assert result.values == (pytest.approx(20.0),)
+
+
+def test_the_rate_of_a_level_is_read(tmp_path: Path) -> None:
+    top, total = judged(tmp_path, [{"value": "test.rates.0"}, {"value": "test.total"}], one=[0.0])
+    assert (top.values, total.values) == ((4.0,), (105.0,))
+
+
+def test_a_number_that_is_not_finite_holds_no_bar(tmp_path: Path) -> None:
+    below, above = judged(tmp_path, [{"at_most": 90.0}, {"at_least": 0.0}], one=[float("nan")])
+    assert (below.verdict, above.verdict) == ("falls short", "falls short")
+
+
+@pytest.mark.parametrize(
+    "path", ["test.rates.2", "test.rates", "test.elbo.0", "test.nll", "best.elbo", "metrics.nll.k.x"]
+)
+def test_a_path_that_leads_nowhere_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UsageError, match=f"asks for {path}, which the run has not"):
+        judged(tmp_path, [{"value": path}], one=[1.0])
+
+
+@pytest.mark.parametrize("extra", [{"against_value": "test.elbo"}, {"compare": "difference"}])
+def test_a_comparison_with_nothing_is_refused(extra: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="against must be given"):
+        RowSpec.model_validate({"name": "row", "experiment": "one", "value": "test.elbo", **extra})
+
+
+def test_small_numbers_keep_their_digits() -> None:
+    assert [_number(value) for value in (0.0042, 0.0, 97.104, -0.02, 0.25, float("inf"))] == [
+        "0.0042",
+        "0.00",
+        "97.10",
+        "-0.02",
+        "0.25",
+        "never",
+    ]
+
+
+TINY = ["--data", "digits", "--network", "mlp", "--network.hidden", "8", "--epochs", "1", "--limit", "16"]
+
+
+def test_a_run_that_was_started_by_hand_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from types import SimpleNamespace
+
+    from genzoo.host import Host
+
+    out = tmp_path / "runs"
+    run = ["run", "vae", *TINY, "--device", "cpu", "--precision", "fp32", "--out", str(out)]
+    assert execute([*run, "--metric", "active-units", "--seed", "1"]) == 0
+    recipe = tmp_path / "mine.toml"
+    (started,) = all_runs(out)
+    recipe.write_text(started.config_file.read_text())
+    (tmp_path / "tiny.toml").write_text(
+        """
+summary = "Tiny"
+[[experiments]]
+name = "vae"
+recipe = "mine"
+seeds = [1]
+[[rows]]
+name = "units"
+experiment = "vae"
+value = "metrics.active-units"
+at_least = 0
+"""
+    )
+    monkeypatch.setattr(Host, "resource", lambda self, kind, name: SimpleNamespace(path=tmp_path / f"{name}.toml"))
+    capsys.readouterr()
+    # One more metric and no summary make no other run; it is found a first time, and known the second.
+    recipe.write_text(recipe.read_text().replace('summary = ""', 'summary = "The same"'))
+    for said in ("is a finished run of the same recipe and is used", "is finished and used again"):
+        assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
+        assert said in capsys.readouterr().err
+    assert len(list(all_runs(out))) == 1
+
+    # A number that the run was not asked for, or another option, makes it another.
+    recipe.write_text(recipe.read_text() + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 2 }\n")
+    assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
+    assert "is used" not in capsys.readouterr().err
+    assert len(list(all_runs(out))) == 2
