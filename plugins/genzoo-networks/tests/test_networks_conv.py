@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -137,7 +139,7 @@ def test_builds_and_runs_on_meta() -> None:
 
 def test_weights_start_by_he_keep_the_size_of_signals() -> None:
     torch.manual_seed(0)
-    plain, he = Conv(ConvOptions()), Conv(ConvOptions(initialisation="he"))
+    plain, he = Conv(ConvOptions(initialisation="torch")), Conv(ConvOptions(initialisation="he"))
 
     def size(network: Conv) -> float:
         body = network.decoder((2,), (1, 28, 28))
@@ -147,3 +149,16 @@ def test_weights_start_by_he_keep_the_size_of_signals() -> None:
     assert 0.3 < size(he) < 3, "the mean square after every hidden layer stays near that of the input"
     assert size(plain) < 0.1 * size(he)
     assert all(not layer.bias.any() for layer in he.encoder((1, 28, 28), (4,)) if hasattr(layer, "bias"))
+
+
+def test_weights_start_by_glorot_in_every_layer_and_biases_at_zero() -> None:
+    torch.manual_seed(0)
+    network = Conv(ConvOptions())
+    bodies = network.encoder((1, 28, 28), (4,)), network.decoder((2,), (1, 28, 28))
+    layers = [layer for body in bodies for layer in body if hasattr(layer, "weight")]
+    assert len(layers) == 8
+    for layer in layers:
+        taps = math.prod(layer.weight.shape[2:])
+        bound = math.sqrt(6 / ((layer.weight.shape[0] + layer.weight.shape[1]) * taps))
+        assert 0.95 * bound < layer.weight.abs().max() <= bound
+        assert not layer.bias.any()

@@ -28,9 +28,9 @@ class ConvOptions(Options):
         "none", description="Normalisation after each convolution but the last: none, batch, or group (of 8 channels)."
     )
 
-    initialisation: Literal["torch", "he"] = Field(
-        "torch",
-        description="Start of the weights: torch's own, or normal by He with zero biases, so that signals keep their size.",
+    initialisation: Literal["xavier", "he", "torch"] = Field(
+        "xavier",
+        description="Start of the weights: uniform by Glorot, or normal by He, both with zero biases; or torch's own.",
     )
 
     tiny: ClassVar[dict[str, Any]] = {"channels": (8, 8)}
