@@ -67,9 +67,7 @@ def choose(train: TrainOptions, model: nn.Module) -> Settings:
     precision = train.precision
     if precision == "auto":
         precision = "bf16" if _multiplies_bfloat16(device) else "fp32"
-    convolutions = any(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules())
-    # oneDNN's own blocked formats already beat channels_last for bfloat16 on the CPU.
-    channels_last = convolutions and (precision == "fp32" or not device.startswith("cpu"))
+    channels_last = any(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules())
     return Settings(device, precision, channels_last, train.compile, torch.get_num_threads())
 
 

@@ -63,6 +63,21 @@ def test_bfloat16_forward_and_gradients_are_torchs_within_rounding(kernel: tuple
         torch.testing.assert_close(got, expected, rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_float32_forward_and_gradients_are_torchs(kernel: tuple[int, int]) -> None:
+    reference, ours, x = pair(kernel, 1, (4, 5))
+    seen: list[tuple[Tensor, ...]] = []
+    for layer in (reference, ours):
+        image = x.clone().requires_grad_()
+        result = layer(image)
+        result.square().mean().backward()
+        assert image.grad is not None
+        assert layer.weight.grad is not None
+        seen.append((result, image.grad, layer.weight.grad))
+    for expected, got in zip(*seen, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
 def test_the_faster_way_is_taken_where_it_gains_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
     monkeypatch.setattr("genzoo_networks.upsample.padded", lambda *a: taken.append("padded") or padded(*a))
@@ -70,10 +85,13 @@ def test_the_faster_way_is_taken_where_it_gains_and_nowhere_else(monkeypatch: py
     for kernel, out in [((3, 3), 5), ((4, 4), 1), ((4, 4), 5)]:
         _, ours, x = pair(kernel, out, (4, 4))
         with torch.no_grad():
-            ours(x)  # float32: torch's own
             with torch.autocast("cpu", torch.bfloat16):
                 ours(x)
-    assert taken == ["padded", "sub_pixel"]
+            taken.append("float32:")
+            ours(x)
+            ours.double()(x.double())
+            taken.append(";")
+    assert "".join(taken) == "paddedfloat32:;sub_pixelfloat32:sub_pixel;float32:;"
 
 
 def test_only_the_gradients_asked_for_are_computed() -> None:

@@ -1,13 +1,16 @@
-"""A transposed convolution of stride 2 whose bfloat16 forward pass on a CPU takes a faster way round."""
+"""A transposed convolution of stride 2 whose forward pass on a CPU takes a faster way round."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
+
+_Way = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 FEW_CHANNELS = 4
 """Up to so many output channels the four phases of the sub-pixel form are cheaper than torch's kernel."""
@@ -16,10 +19,10 @@ FEW_CHANNELS = 4
 class Upsample2d(nn.ConvTranspose2d):
     r"""`torch.nn.ConvTranspose2d` with stride 2, padding 1 and kernels of 3 or 4, the same numbers in less time.
 
-    Under autocast to bfloat16 on a CPU, oneDNN has no fast forward kernel of side 3, nor one for a handful of output
-    channels. The first is reached by `padded`, the second by `sub_pixel`; both compute the same sums. The backward
-    pass is torch's own, and so is all else: other precisions, other devices, compiled graphs. Parameters and state
-    dict are those of `torch.nn.ConvTranspose2d`.
+    On a CPU, oneDNN has no fast forward kernel for a handful of output channels, nor, under autocast to bfloat16, one of
+    side 3. The first is reached by `sub_pixel`, the second by `padded`; both compute the same sums. The backward pass is
+    torch's own, and so is all else: float64, other devices, compiled graphs. Parameters and state dict are those of
+    `torch.nn.ConvTranspose2d`.
 
     Args:
         channels: Input channels.
@@ -41,21 +44,23 @@ class Upsample2d(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """See `torch.nn.ConvTranspose2d`."""
-        if output_size is not None or self.bias is None or not self._gains(input):
+        way = None if output_size is not None or self.bias is None else self._faster_way(input)
+        if way is None:
             return super().forward(input, output_size)
-        few = self.out_channels <= FEW_CHANNELS and self.kernel_size == (4, 4)
-        half = torch.bfloat16
-        result: Tensor = _Faster.apply(input.to(half), self.weight.to(half), self.bias.to(half), few)  # pyright: ignore[reportUnknownMemberType, reportAssignmentType]
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
+        result: Tensor = _Faster.apply(input.to(dtype), self.weight.to(dtype), self.bias.to(dtype), way)  # pyright: ignore[reportUnknownMemberType, reportAssignmentType, reportOptionalMemberAccess]
         return result
 
-    def _gains(self, input: Tensor) -> bool:
+    def _faster_way(self, input: Tensor) -> _Way | None:
+        """`sub_pixel`, `padded`, or None where torch's own way is as fast or the only one."""
         if torch.compiler.is_compiling() or input.device.type != "cpu" or self.stride != (2, 2):
-            return False
-        if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
-            return False
+            return None
+        half = torch.is_autocast_enabled("cpu")
+        if torch.get_autocast_dtype("cpu") != torch.bfloat16 if half else input.dtype != torch.float32:
+            return None
         if self.kernel_size == (4, 4):
-            return self.out_channels <= FEW_CHANNELS
-        return set(self.kernel_size) <= {3, 4}
+            return sub_pixel if self.out_channels <= FEW_CHANNELS else None
+        return padded if half and set(self.kernel_size) <= {3, 4} else None
 
 
 def padded(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -71,7 +76,9 @@ def padded(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     short_h, short_w = 4 - weight.shape[2], 4 - weight.shape[3]
     whole = functional.conv_transpose2d(input, functional.pad(weight, (0, short_w, 0, short_h)), bias, 2, 1)
-    return whole[:, :, : whole.shape[2] - short_h, : whole.shape[3] - short_w]
+    last = whole.is_contiguous(memory_format=torch.channels_last)
+    cut = whole[:, :, : whole.shape[2] - short_h, : whole.shape[3] - short_w]
+    return cut.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def sub_pixel(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -109,9 +116,9 @@ class _Faster(torch.autograd.Function):
     """The faster forward pass with torch's own backward pass."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, input: Tensor, weight: Tensor, bias: Tensor, few: bool) -> Tensor:
+    def forward(ctx: FunctionCtx, input: Tensor, weight: Tensor, bias: Tensor, way: _Way) -> Tensor:
         ctx.save_for_backward(input, weight)
-        return sub_pixel(input, weight, bias) if few else padded(input, weight, bias).contiguous()
+        return way(input, weight, bias)
 
     @staticmethod
     @once_differentiable
