@@ -18,7 +18,22 @@ RECIPES = {
     "sprites-beta-16": "A VAE on sprites with β = 16, scored by five disentanglement metrics",
 }
 
+TABLES = {
+    "likelihood-one-layer": "The likelihood of a VAE with one layer of 400",
+    "likelihood-iwae": "IWAE with five samples against the VAE",
+    "likelihood-vampprior": "The VampPrior against N(0, I)",
+    "likelihood-ladder": "A ladder VAE of two levels against one level",
+    "codebook-vq-vae": "A VQ-VAE's error and what a prior spends on its codes",
+    "disentanglement-beta": "Disentanglement scores of β-VAE on sprites, two seeds",
+}
+
 
 @hookimpl
 def genzoo_resources() -> list[Resource]:
-    return [Resource("recipe", name, f"genzoo_published:recipes/{name}.toml", text) for name, text in RECIPES.items()]
+    return [
+        *(Resource("recipe", name, f"genzoo_published:recipes/{name}.toml", text) for name, text in RECIPES.items()),
+        *(
+            Resource("reproduction", name, f"genzoo_published:reproductions/{name}.toml", text)
+            for name, text in TABLES.items()
+        ),
+    ]
