@@ -118,6 +118,34 @@ def checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"save ms": 1e3 * save_s, "epoch s": step * EPOCH_STEPS, "share": save_s / (step * EPOCH_STEPS)}
 
 
+def evaluation(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Evaluating MNIST's test set as after each epoch, as a share of the epoch's training, in turns."""
+    from genzoo.engine.data import Loader
+    from genzoo.engine.evaluate import evaluate
+    from genzoo.types import Context
+
+    made = experiment(REPORT, 2, 128, "auto")
+    ours = Genzoo(made, images(128 * arguments.steps))
+    test = made.dataset.split("test")
+    loader = Loader(made.dataset, test, "cpu", channels_last=ours.settings.channels_last)
+    training: list[float] = []
+    evaluating: list[float] = []
+    for number in range(arguments.rounds + 1):
+        start = time.perf_counter()
+        steps = ours.run()
+        middle = time.perf_counter()
+        with ours.settings.fast_arithmetic():
+            evaluate(made.model, made.loss, loader, Context({}, 60_000), seed=number, batch_size=500)
+        training.append((middle - start) / steps * EPOCH_STEPS)
+        evaluating.append(time.perf_counter() - middle)
+        say(f"round {number}: an epoch {training[-1]:.1f} s, evaluation {evaluating[-1]:.2f} s")
+    return {
+        "precision": ours.settings.precision,
+        "epoch s": statistics.median(training[1:]),
+        "share": statistics.median(b / a for a, b in zip(training[1:], evaluating[1:], strict=True)),
+    }
+
+
 def scale(arguments: argparse.Namespace) -> dict[str, Any]:
     """Images a second of two processes of one thread under torchrun over one process of two threads, in turns."""
     rates: dict[str, list[float]] = {"one": [], "two": []}
@@ -153,6 +181,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "report": report,
     "report-overhead": overhead(REPORT, 2, "auto"),
     "small-overhead": overhead(SMALL, 20, "fp32"),
+    "evaluation": evaluation,
     "checkpoint": checkpoint,
     "scale": scale,
 }
