@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from wrong_plugins.all_of_them import RIGHT, WRONG
 from wrong_plugins.ledger import Wrong
@@ -63,6 +66,13 @@ def test_every_check_is_failed_by_a_wrong_plugin():
     failed = {(wrong.plugin.kind, wrong.check) for wrong in WRONG}
     untested = [check.id for check in all_checks() if not any((kind, check.id) in failed for kind in check.kinds)]
     assert not untested
+
+
+def test_the_documentation_counts_them_right():
+    page = (Path(__file__).parents[2] / "docs/results.md").read_text(encoding="utf-8")
+    said = re.search(r"(\d+) checks; (\d+) deliberately wrong plugins.*? (\d+) correct but unusual", page, re.S)
+    assert said is not None
+    assert [int(number) for number in said.groups()] == [len(all_checks()), len(WRONG), len(RIGHT)]
 
 
 def test_every_known_defect_has_a_wrong_plugin():

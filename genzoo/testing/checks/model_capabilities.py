@@ -12,7 +12,7 @@ from genzoo.testing.bench import batch
 from genzoo.testing.building import train
 from genzoo.testing.checks.model import MODEL, built, top_samples
 from genzoo.testing.modules import is_conditional
-from genzoo.testing.registry import CheckFailure, check, expect
+from genzoo.testing.registry import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Batch, Capability
 
@@ -140,6 +140,25 @@ def rate_not_negative(subject: Subject) -> None:
             least = -1e-4 if found.exact else -4 * float(found.value.std() / found.value.numel() ** 0.5)
             mean = float(found.value.mean())
             expect(mean >= least, f"a rate of level {level} of {least:.3g} nats or more", f"{mean:.4g}")
+
+
+@check(
+    "latents-reach-images",
+    MODEL,
+    why="A decoder that ignores its latents learns the mean image, and every code, traversal and sample means nothing.",
+    mend="Feed the latents to the decoder; look for a slice, a mask or a zero that drops them.",
+)
+def latents_reach_images(subject: Subject) -> None:
+    """Other latents decode as other images."""
+    model = subject.build()
+    train(model, steps=3)
+    with torch.no_grad():
+        z = top_samples(model, 8)
+        label = torch.zeros(len(z), dtype=torch.int64) if is_conditional(model) else None
+        images = model.decode([z], label, mean=True).mean
+    if bool((z == z[:1]).all()):
+        raise NotApplicable("its prior has one point")
+    expect(not bool((images == images[:1]).all()), "images that differ for latents that differ", "the same image")
 
 
 @check(

@@ -139,7 +139,9 @@ def pure(subject: Subject) -> None:
     forwards = _factors(scheduler, run)
     backwards = [scheduler.factor(moment) for moment in reversed(run)][::-1]
     fresh = [subject.build().factor(moment) for moment in run]
-    expect(forwards == backwards == fresh, "the same factors in any order", "others")
+    for moment, first, later, alone in zip(run, forwards, backwards, fresh, strict=True):
+        seen = f"{first} in training's order, {later} backwards, {alone} asked alone, at {moment}"
+        expect(first == later == alone, "the same factor in any order", seen)
 
 
 @check(

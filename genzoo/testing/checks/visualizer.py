@@ -16,6 +16,7 @@ from genzoo.testing.building import first_view, render
 from genzoo.testing.checks.runs import perform
 from genzoo.testing.registry import check, expect
 from genzoo.testing.subject import Subject
+from genzoo.testing.writes import files_written
 from genzoo.types import Kind
 
 VISUALIZER = Kind.VISUALIZER
@@ -160,10 +161,13 @@ def writes_no_files(subject: Subject) -> None:
     folder = subject.folder / "empty"
     folder.mkdir(exist_ok=True)
     here = Path.cwd()
+    elsewhere: list[Path] = []
     os.chdir(folder)
     try:
-        perform(plugin, view)
+        with files_written(elsewhere):
+            perform(plugin, view)
     finally:
         os.chdir(here)
     found = sorted(item.name for item in folder.rglob("*"))
-    expect(not found, "an empty folder", f"{', '.join(found)} written")
+    found += [str(item) for item in elsewhere if not item.is_relative_to(folder.resolve())]
+    expect(not found, "no file written, here or elsewhere", f"{', '.join(found)} written")

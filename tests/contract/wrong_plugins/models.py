@@ -316,6 +316,14 @@ class TurnsTheSign(PlainModel):
         return with_latent(found, posterior=SignTurned(q.mean, q.log_variance))
 
 
+@wrong("latents-reach-images")
+class IgnoresItsLatent(PlainModel):
+    """It decodes every latent as the same image."""
+
+    def decode(self, latents, label=None, *, mean=False):
+        return super().decode([latents[0] * 0], label, mean=mean)
+
+
 @wrong("label-as-declared", also=("bad-label-refused",))
 class IgnoresItsLabel(ConditionalModel):
     """It says that it is conditional and ignores the label."""

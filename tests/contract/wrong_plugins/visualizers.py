@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -113,6 +114,15 @@ class WritesAFile(First):
         Path("first.txt").write_text("first")
         Path("first.txt").unlink() if Path("pyproject.toml").exists() else None
         return figure
+
+
+@wrong("writes-no-files", says="genzoo-elsewhere.txt")
+class WritesElsewhere(First):
+    """It writes a file into a folder that it knows by its path."""
+
+    def figure(self, run):
+        (Path(tempfile.gettempdir()) / "genzoo-elsewhere.txt").write_text("first")
+        return super().figure(run)
 
 
 @wrong("responds-to-run", name="always-the-same")
