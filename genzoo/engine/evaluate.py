@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.data import Loader
 from genzoo.engine.workers import ALONE, Workers
 from genzoo.interfaces.loss import Loss
@@ -128,7 +129,7 @@ def evaluate(
                 poll()
             if number % workers.size != workers.rank:
                 continue
-            with seeded(derive(seed, "evaluate", number)):
+            with full_float32(), seeded(derive(seed, "evaluate", number)):
                 batch = loader.batch(index, training=False)
                 output = model(batch, samples=loss.samples)
                 terms = loss(output, batch, context)

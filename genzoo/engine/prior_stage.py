@@ -6,6 +6,7 @@ each step; each of them encodes all images and evaluates all codes for itself.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.data import Loader
 from genzoo.engine.optimizer import GuardedStep
 from genzoo.engine.signals import Signals
@@ -96,8 +98,8 @@ class PriorStage:
             state.step += 1
             state.step_in_epoch += 1
             if state.step % 50 == 0:
-                self._check_finite()
-        self._check_finite()
+                self.check_finite()
+        self.check_finite()
         self.prior.eval()
         row = {
             "kind": "prior",
@@ -118,11 +120,17 @@ class PriorStage:
     @torch.no_grad()
     def _mean_nll(self, codes: Codes, signals: Signals) -> float:
         total = 0.0
-        with seeded(derive(self._trainer.options.seed, "prior", "evaluate")):
+        with full_float32(), seeded(derive(self._trainer.options.seed, "prior", "evaluate")):
             for start in range(0, len(codes), self._trainer.options.eval_batch_size):
                 signals.poll()
                 index = slice(start, start + self._trainer.options.eval_batch_size)
                 total += float(self.prior.nll(codes.latents[index], codes.label(index)).double().sum())
+        if not math.isfinite(total):
+            raise DivergedError(
+                "run: the prior's −log p(z) must be finite, got a value that is not on the test split after step "
+                f"{self.state.step} of its fit.",
+                "The last checkpoint is kept; try a lower --prior.lr.",
+            )
         return total / len(codes)
 
     @torch.no_grad()
@@ -134,11 +142,16 @@ class PriorStage:
         found: list[Tensor] = []
         for number, index in enumerate(loader.slices(trainer.options.eval_batch_size)):
             signals.poll()
-            with seeded(derive(trainer.options.seed, "codes", split, number)):
+            with full_float32(), seeded(derive(trainer.options.seed, "codes", split, number)):
                 found.append(trainer.model.encode(loader.batch(index, training=False)).latents[0].sample[0])
         return Codes(torch.cat(found), loader.split.labels)
 
-    def _check_finite(self) -> None:
+    def check_finite(self) -> None:
+        """Refuse to go on after a step that was not taken.
+
+        Raises:
+            DivergedError: If −log p(z) or its gradient was not finite.
+        """
         step = self._step.first_bad_step()
         if step is not None:
             raise DivergedError(

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.signals import StopRequested
 from genzoo.errors import GenzooError, Interrupted
 from genzoo.interfaces.metric import Metric
@@ -78,14 +79,16 @@ def measure(metrics: Mapping[str, Metric], view: RunView) -> dict[str, Any]:
 
 @contextmanager
 def at_rest(view: RunView, stream: str) -> Generator[None]:
-    """The model in eval mode, gradients off, the random state seeded by the view's seed and ``stream``; all put back.
+    """The model in eval mode, gradients off, true float32, the random state seeded by the view's seed and ``stream``;
+    all put back.
 
     What a plugin prints meanwhile goes to stderr.
     """
     training = view.model.training
     view.model.eval()
     try:
-        with torch.no_grad(), redirect_stdout(sys.stderr), seeded(derive(view.seed, *stream.split(":"))):
+        printed, noise = redirect_stdout(sys.stderr), seeded(derive(view.seed, *stream.split(":")))
+        with torch.no_grad(), full_float32(), printed, noise:
             yield
     finally:
         view.model.train(training)
