@@ -196,6 +196,8 @@ class Trainer:
                     self._fit_prior(signals)
             except StopRequested as stop:
                 self._check_finite()
+                if self._stage is not None:
+                    self._stage.check_finite()
                 self.observer.save(self, best=False)
                 raise Interrupted(
                     stop.signum, f"run: stopped by signal {stop.signum} at step {self.state.step}."
@@ -278,7 +280,7 @@ class Trainer:
         self.observer.epoch_over(self, row)
 
     def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals) -> dict[str, Any]:
-        return evaluate(
+        means = evaluate(
             self.model,
             self.loss,
             self.loaders[split],
@@ -288,6 +290,14 @@ class Trainer:
             poll=signals.poll,
             workers=self.workers,
         )
+        if not math.isfinite(means["objective"]):
+            raise DivergedError(
+                f"run: the loss's {_not_finite(means)} must be finite, got a value that is not on the {split} split "
+                f"after step {self.state.step}.",
+                "The weights are finite and the last checkpoint is kept; try a lower --lr, and look at that split's "
+                "images for what the likelihood cannot take.",
+            )
+        return means
 
     def _is_best(self, row: Mapping[str, Any]) -> bool:
         elbo = row["holdout"]["elbo"] if "holdout" in row else None
@@ -310,12 +320,8 @@ class Trainer:
         step = self._step.first_bad_step()
         if step is None:
             return
-        means = self._totals.means()
-        named = [("distortion", means["distortion"]), ("rate", means["rate"]), *means["terms"].items()]
-        bad = list(dict.fromkeys(name for name, value in named if not math.isfinite(value)))
-        if not bad and not math.isfinite(means["objective"]):
-            bad = ["objective"]
-        source = f"the loss's {', '.join(bad)}" if bad else "a gradient"
+        bad = _not_finite(self._totals.means())
+        source = f"the loss's {bad}" if bad else "a gradient"
         raise DivergedError(
             f"run: {source} must be finite, got a value that is not at step {step}, epoch {self.state.epochs_done + 1}.",
             "That step was not taken and the last checkpoint is kept; try a lower --lr or --clip-grad 1.",
@@ -338,3 +344,10 @@ class Trainer:
                 self._totals.means(),
             )
         )
+
+
+def _not_finite(means: Mapping[str, Any]) -> str:
+    """Names of the numbers that are not finite, the objective's own only where no other is to blame."""
+    named = [("distortion", means["distortion"]), ("rate", means["rate"]), *means["terms"].items()]
+    bad = list(dict.fromkeys(name for name, value in named if not math.isfinite(value)))
+    return ", ".join(bad) or ("" if math.isfinite(means["objective"]) else "objective")
