@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
+from genzoo.distributions import DiagonalNormal
 from genzoo.errors import IncompatibleError
 from genzoo.interfaces import Prior
 from genzoo.interfaces.prior import Encode
 from genzoo.types import ImageSpec, LatentSpec
+from genzoo_vampprior.mixture import DiagonalNormalMixture
 from genzoo_vampprior.options import VampPriorOptions
 
 
@@ -67,4 +69,7 @@ class VampPrior(Prior):
                 "vampprior: encode must be given by the model, got None.", "Take the prior from model.prior_of_top()."
             )
         weights = Categorical(logits=self.weight_logits, validate_args=False)
-        return MixtureSameFamily(weights, encode(self.images), validate_args=False)
+        components = encode(self.images)
+        if isinstance(components, DiagonalNormal) and len(components.event_shape) == 1:
+            return DiagonalNormalMixture(weights, components)
+        return MixtureSameFamily(weights, components, validate_args=False)
