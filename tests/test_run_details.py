@@ -23,7 +23,7 @@ from genzoo.host import host
 from genzoo.recipe import Recipe, parse_recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
-from genzoo.runs.verdict import remedies_of, verdict
+from genzoo.runs.verdict import LevelUse, remedies_of, verdict
 from genzoo.types import Kind
 
 PARTS = ["--data", "digits", "--network", "mlp", "--network.hidden", "8", "--device", "cpu", "--precision", "fp32"]
@@ -127,7 +127,7 @@ def test_labels_and_images_go_to_the_models_device(monkeypatch: pytest.MonkeyPat
 def collapsed(made: Experiment, **arguments: Any) -> str:
     row = {"test": {"distortion": 40.0, "rate": 0.01, "elbo": -40.01}}
     remedies = remedies_of(made.loss.options, made.schedule.configured, **arguments)
-    return verdict(row, 0, 2, remedies=remedies, report_setup=False)
+    return verdict(row, [LevelUse(2, active=0)], remedies=remedies, report_setup=False)
 
 
 def test_a_collapse_is_told_with_what_the_runs_own_loss_can_do() -> None:
@@ -153,7 +153,7 @@ def test_a_collapse_is_told_with_what_the_runs_own_loss_can_do() -> None:
 
 def test_a_quick_look_is_not_called_a_collapse() -> None:
     row = {"step": 32, "test": {"distortion": 40.0, "rate": 0.01, "elbo": -40.01}}
-    told = verdict(row, 0, 2, remedies=["a lower --loss.beta"], report_setup=False)
+    told = verdict(row, [LevelUse(2, active=0)], remedies=["a lower --loss.beta"], report_setup=False)
     assert "not in use yet" in told
     assert "32 steps are too few" in told
     assert "--loss.beta" not in told
