@@ -106,9 +106,7 @@ def test_idle_codes_are_told() -> None:
 def test_each_level_is_told() -> None:
     text = told(LevelUse(50, active=5), LevelUse(100, active=25), rates=[3.0, 22.0])
     assert "the rate is 25.00 nats an image, 30 of 150 latent units active" in text
-    assert text.endswith(
-        "By level: level 1, the top, 3.00 nats and 5 of 50 units; level 2 22.00 nats and 25 of 100 units."
-    )
+    assert text.endswith(" Level 1, the top: 3.00 nats, 5 of 50 units; level 2: 22.00 nats, 25 of 100 units.")
 
 
 @pytest.mark.parametrize(
