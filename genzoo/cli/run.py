@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,14 @@ import click
 
 from genzoo.cli import console
 from genzoo.cli.flags import DottedCommand, Named, options_of, recipe_of
-from genzoo.compose.plan import PART_KINDS
+from genzoo.compose.plan import PART_KINDS, bare_name
 from genzoo.errors import GenzooError, UsageError
 from genzoo.recipe import Part, Recipe, TrainOptions, line_of, read_recipe
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
-    from genzoo.runs.execute import Outcome
+    from genzoo.runs.outcome import Outcome
     from genzoo.runs.reporter import Reporter
 
 
@@ -247,12 +247,18 @@ def _resume(
         folder,
         host(),
         changes=asked,
-        visualizers=again.visualizers,
-        metrics=again.metrics,
+        visualizers=_asked(again.visualizers, before.visualizers, named.visualizers),
+        metrics=_asked(again.metrics, before.metrics, named.metrics),
         reporter=_reporter(),
         argv=["genzoo", *sys.argv[1:]],
         formats=formats,
     )
+
+
+def _asked(parts: Mapping[str, Part], before: Mapping[str, Part], words: Sequence[str]) -> dict[str, Part]:
+    """Those parts that a command line names as ``[KEY=]NAME`` or changes an option of."""
+    keys = {bare_name(word.partition("=")[0]) for word in words}
+    return {key: part for key, part in parts.items() if key in keys or part != before.get(key)}
 
 
 def _reporter() -> Reporter:

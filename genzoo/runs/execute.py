@@ -18,8 +18,9 @@ from genzoo.host import Host
 from genzoo.recipe import Recipe, read_recipe
 from genzoo.runs.folder import RunFolder, create
 from genzoo.runs.follow import follow, lead
-from genzoo.runs.job import Job, Outcome
+from genzoo.runs.job import Job
 from genzoo.runs.load import splits, warn_of_versions
+from genzoo.runs.outcome import Outcome
 from genzoo.runs.record import first_record, now
 from genzoo.runs.reporter import Reporter
 
@@ -75,8 +76,8 @@ def resume(
         folder: The run.
         host: Where its plugins come from.
         changes: Training options; only those in `RESUME_MAY_CHANGE` may differ from the run's.
-        visualizers: key → `Part` to add.
-        metrics: key → `Part` to add.
+        visualizers: key → `Part` to add; of a finished run they are drawn, also those that it has.
+        metrics: key → `Part` to add; of a finished run they are measured, also those that it has.
         reporter: Told how it goes.
         argv: The command, for the record.
         formats: Of the figures; None: those that the run was started with.
@@ -87,8 +88,8 @@ def resume(
     """
     reporter = reporter or Reporter()
     with joined() as workers, folder.locked() if workers.first else nullcontext():
-        recipe = read_recipe(folder.config_file)
-        recipe = _changed(recipe, changes or {}, visualizers or {}, metrics or {})
+        before = read_recipe(folder.config_file)
+        recipe = _changed(before, changes or {}, visualizers or {}, metrics or {})
         resolved = plan(recipe, host)
         told = warn_of_versions(folder, resolved, reporter.warn)
         record = folder.record()
@@ -100,24 +101,27 @@ def resume(
         formats = formats or tuple(record.get("formats", ("png",)))
         job = Job(folder, experiment, parts, host, reporter, formats, workers)
         checkpoint = find(folder.checkpoints, warn=reporter.warn)
+        resumed = {"at": now(), "argv": list(argv), "warnings": told}
         if checkpoint is None:
             folder.rewind(0)
         else:
             job.trainer.restore(read_state(checkpoint))
             load_checkpoint(checkpoint, experiment.model, job.trainer.optimizer, experiment.loss)
             if job.trainer.finished and record.get("status") == "finished":
-                reporter.note(f"{folder.path} is finished; nothing to resume. Give more --epochs to train on.")
                 lead(workers, folder.path, checkpoint, go_on=False)
-                return Outcome(folder, job.last_row(), record.get("verdict", ""))
+                figures = _wanted(recipe.visualizers, visualizers or {}, record.get("figures", {}))
+                numbers = _wanted(recipe.metrics, metrics or {}, record.get("metrics", {}))
+                if not (figures or numbers):
+                    reporter.note(f"{folder.path} is finished; nothing to resume. Give more --epochs to train on.")
+                    return Outcome(folder, job.last_row(), record.get("verdict", ""))
+                kept = resolved.recipe().model_copy(update={"train": before.train})
+                _keep(folder, record, resolved, kept, {**resumed, "step": job.trainer.state.step})
+                return job.add(figures, numbers)
             prior = job.trainer.state.prior
             folder.rewind(job.trainer.state.epochs_done, prior["epochs_done"] if prior else 0)
         told += job.warn_of_machine(record.get("settings", {}))
-        storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
-        resumed = [
-            *record.get("resumed", []),
-            {"at": now(), "step": job.trainer.state.step, "argv": list(argv), "warnings": told},
-        ]
-        folder.write_record({**record, "status": "running", "components": resolved.records(), "resumed": resumed})
+        resumed |= {"step": job.trainer.state.step, "warnings": told}
+        _keep(folder, {**record, "status": "running"}, resolved, resolved.recipe(), resumed)
         lead(workers, folder.path, checkpoint)
         return job.run(fresh=checkpoint is None)
 
@@ -142,3 +146,17 @@ def _changed(
             "metrics": {**recipe.metrics, **metrics},
         }
     )
+
+
+def _wanted(parts: Mapping[str, Any], asked: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
+    """Keys of what a finished run is to make: what was asked for now, and what it never came to."""
+    return [key for key in parts if key in asked or key not in made]
+
+
+def _keep(
+    folder: RunFolder, record: Mapping[str, Any], resolved: Plan, recipe: Recipe, resumed: Mapping[str, Any]
+) -> None:
+    """Keep what a resumed run is made of and that it was resumed."""
+    storage.replace(folder.config_file, recipe.to_toml().encode())
+    times = [*record.get("resumed", []), resumed]
+    folder.write_record({**record, "components": resolved.records(), "resumed": times})

@@ -1,8 +1,10 @@
-"""What every process of a run but the first one does under ``torchrun``: train along, and write nothing."""
+"""Under ``torchrun``: what every process of a run but the first one does, train along and write nothing; and what they
+cannot do together."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -13,8 +15,8 @@ from genzoo.engine.checkpoint import load_checkpoint, read_state
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Tick, Trainer
 from genzoo.engine.workers import Workers
-from genzoo.errors import GenzooError
-from genzoo.types import Split
+from genzoo.errors import GenzooError, UsageError
+from genzoo.types import Kind, Split
 
 _log = logging.getLogger("genzoo.run")
 
@@ -39,6 +41,31 @@ class Unheard:
 
     def save(self, trainer: Trainer, *, best: bool) -> None:
         """See `Observer.save`."""
+
+
+def coupled_by_process(experiment: Experiment, workers: Workers) -> str:
+    """What several processes change of a loss that couples the images of a batch; empty where they change nothing."""
+    if workers.size == 1 or not experiment.loss.batch_coupled:
+        return ""
+    name, size = experiment.plan[Kind.LOSS].name, experiment.plan.train.batch_size
+    return (
+        f"The loss {name} couples the images of a batch, and each of the {workers.size} processes computes it on its "
+        f"own {size // workers.size} of the {size}: it is that of a smaller batch, and not the one of a single process."
+    )
+
+
+def refuse_several(command: str) -> None:
+    """Refuse a command that trains one run after another under ``torchrun``, whose processes would each start its own.
+
+    Raises:
+        UsageError: If ``torchrun`` started several processes.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1:
+        raise UsageError(
+            f"{command}: the number of processes must be 1, got {size} from torchrun.",
+            f"Start `genzoo {command}` without torchrun; `genzoo run` with a recipe of it may take several.",
+        )
 
 
 def lead(workers: Workers, folder: Path, checkpoint: Path | None, *, go_on: bool = True) -> None:

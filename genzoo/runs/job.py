@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -25,34 +24,15 @@ from genzoo.interfaces.scheduler import Progress
 from genzoo.runs.closing import verdict_of
 from genzoo.runs.draw import draw, measure
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.follow import coupled_by_process
 from genzoo.runs.load import make_view
+from genzoo.runs.outcome import Outcome
 from genzoo.runs.record import now
 from genzoo.runs.reporter import Reporter
 from genzoo.runs.runlog import logging_to
 from genzoo.types import Split
 
 _log = logging.getLogger("genzoo.run")
-
-
-@dataclass
-class Outcome:
-    """What a run came to.
-
-    Args:
-        folder: The run folder.
-        row: The last epoch's row, None if there is none.
-        verdict: In plain words.
-        figures: key → files or error.
-        metrics: key → values or error.
-        exit_code: 0, or 1 when a figure or metric failed.
-    """
-
-    folder: RunFolder
-    row: Mapping[str, Any] | None = None
-    verdict: str = ""
-    figures: dict[str, Any] = field(default_factory=dict[str, Any])
-    metrics: dict[str, Any] = field(default_factory=dict[str, Any])
-    exit_code: int = 0
 
 
 class Job:
@@ -131,6 +111,44 @@ class Job:
                 self._failed(Interrupted(signal.SIGINT, "run: stopped at once by a second signal."), "interrupted")
                 raise
 
+    def add(self, figures: Sequence[str], metrics: Sequence[str]) -> Outcome:
+        """Draw and measure more of a run that is finished, and keep it in the record; the rest stays as it is.
+
+        Args:
+            figures: Keys of the experiment's visualizers.
+            metrics: Keys of its metrics.
+
+        Raises:
+            Interrupted: At a signal; the run stays finished.
+        """
+        visualizers = {key: self.experiment.visualizers[key] for key in figures}
+        view = make_view(self.experiment, self.parts, self.folder)
+        with logging_to(self.folder.log_file), self.signals, redirect_stdout(sys.stderr):
+            try:
+                with self.signals.at_once():
+                    self.figures = draw(visualizers, view, self.folder.figures, formats=self.formats)
+                    self.metrics = measure({key: self.experiment.metrics[key] for key in metrics}, view)
+            except StopRequested as stop:
+                raise Interrupted(
+                    stop.signum, f"run: stopped by signal {stop.signum}; {self.folder.path} stays finished."
+                ) from None
+            record = self.folder.record()
+            self.folder.update_record(
+                figures={**record.get("figures", {}), **self.figures},
+                metrics={**record.get("metrics", {}), **self.metrics},
+            )
+        made = [f"{verb} {', '.join(keys)}" for verb, keys in (("drew", figures), ("measured", metrics)) if keys]
+        self.reporter.note(f"{self.folder.path} is finished and was not trained on: {' and '.join(made)}.")
+        failed = self._failures()
+        for key, error in failed.items():
+            self.reporter.warn(f"{key} failed: {error}")
+        told = str(record.get("verdict", ""))
+        return Outcome(self.folder, self.last_row(), told, self.figures, self.metrics, 1 if failed else 0)
+
+    def _failures(self) -> dict[str, str]:
+        """key → error of the figures and metrics that failed."""
+        return {key: made["error"] for key, made in [*self.figures.items(), *self.metrics.items()] if "error" in made}
+
     def _run(self, fresh: bool) -> Outcome:
         try:
             if fresh:
@@ -193,6 +211,9 @@ class Job:
             self.trainer.steps_per_epoch,
             self.trainer.epochs,
         )
+        coupling = coupled_by_process(self.experiment, self.trainer.workers)
+        if coupling:
+            self.reporter.warn(coupling)
         for slot, value in self.experiment.schedule.unfinished(end).items():
             self.reporter.warn(f"The schedule of {slot} is longer than the run: it ends at {slot} = {value:.3g}.")
         self._lifecycle("genzoo_run_start", folder=self.folder.path, record=self.folder.record())
@@ -207,8 +228,7 @@ class Job:
                 self.reporter.warn(f"metric {key} failed: {result['error']}")
         row = self.last_row()
         told = verdict_of(self.experiment, make_view(self.experiment, self.parts, None), row) if row else ""
-        failed = [key for key, result in [*self.figures.items(), *self.metrics.items()] if "error" in result]
-        failed += sorted(self._trackers)
+        failed = [*self._failures(), *sorted(self._trackers)]
         code = 1 if failed else 0
         reason = f"failed: {', '.join(failed)}" if failed else "trained to the end"
         self._record_end("finished", code, reason, verdict=told, summary=row)
