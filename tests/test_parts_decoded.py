@@ -229,75 +229,98 @@ import sys, time
 from pathlib import Path
 from genzoo.parts import decoded as module
 module.CHUNK_BYTES = 12
+log, gate, stop = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 
 def decode(chunks):
-    for chunk in chunks:
-        with open(sys.argv[1], "a") as log:
-            log.write(f"{chunk.start}\\n")
-        time.sleep(float(sys.argv[2]))
+    for number, chunk in enumerate(chunks):
+        with log.open("a") as file:
+            file.write(f"{chunk.start}\\n")
+        while number == stop and not gate.exists():
+            time.sleep(0.01)
         yield bytes(range(4 * chunk.start, 4 * chunk.stop))
 
 module.decoded(module.Source("toy", (10, 1, 2, 2), {"files": "these"}, decode))
 """
 
 
-def started(log: Path, seconds: float) -> subprocess.Popen[bytes]:
-    log.touch()
-    command = [sys.executable, "-c", PROGRAM, str(log), str(seconds)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+class Maker:
+    """A process that makes the toy's cache, and stops at one of its chunks until it is let through."""
+
+    def __init__(self, folder: Path, stop: int = -1) -> None:
+        self.log, self.gate = folder / "log", folder / "gate"
+        self.log.touch()
+        self._before = len(self.starts)
+        command = [sys.executable, "-c", PROGRAM, str(self.log), str(self.gate), str(stop)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
+
+    @property
+    def starts(self) -> list[str]:
+        """First images of the chunks that any process began to decode."""
+        return self.log.read_text().split()
+
+    def wait_for_chunk(self, number: int) -> None:
+        """Until its chunk of that number is begun."""
+        end = time.monotonic() + 120
+        while len(self.starts) <= self._before + number:
+            assert self.process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    def wait_until_told(self, text: bytes) -> None:
+        """Until it says so."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if text in line:
+                return
+        raise AssertionError(text)
+
+    def end(self, kill: bool = False) -> bytes:
+        """What it said, once it has ended, well unless it is killed."""
+        if kill:
+            self.process.send_signal(signal.SIGKILL)
+        _, told = self.process.communicate(timeout=120)
+        assert self.process.returncode == (-signal.SIGKILL if kill else 0), told
+        return told
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("kills", [1, 3])
-def test_killed_and_resumed(tmp_path: Path, kills: int) -> None:
-    log = tmp_path / "log"
-    for kill in range(1, kills + 1):
-        with started(log, 0.2) as process:
-            wait_for(lambda kill=kill: len(log.read_text().split()) > kill)
-            process.send_signal(signal.SIGKILL)
-    with started(log, 0) as process:
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 0
-    assert b"are there from before" in err
+@pytest.mark.parametrize("stops", [[0], [1], [3], [1, 0, 1]])
+def test_killed_and_resumed(tmp_path: Path, stops: list[int]) -> None:
+    for stop in stops:
+        maker = Maker(tmp_path, stop)
+        maker.wait_for_chunk(stop)
+        maker.end(kill=True)
+    maker = Maker(tmp_path)
+    told = maker.end()
+    assert (b"are there from before" in told) == any(stops)
     toy = Toy()
     assert torch.equal(content(decoded(toy.source)), IMAGES)
     assert toy.decoded == []
     # Each kill cost the chunk that was being decoded.
-    starts = log.read_text().split()
-    assert len(starts) <= 4 + kills
-    assert set(starts) == {"0", "3", "6", "9"}
+    assert len(maker.starts) == 4 + len(stops)
+    assert set(maker.starts) == {"0", "3", "6", "9"}
 
 
 def test_two_that_want_it_at_once_decode_it_once(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with started(log, 0.3) as first:
-        wait_for(log.read_text)
-        with started(log, 0.3) as second:
-            _, told = second.communicate(timeout=60)
-        first.communicate(timeout=60)
-    assert first.returncode == second.returncode == 0
-    assert b"another process decodes these images" in told
-    assert log.read_text().split() == ["0", "3", "6", "9"]
+    first = Maker(tmp_path, stop=1)
+    first.wait_for_chunk(1)
+    second = Maker(tmp_path)
+    second.wait_until_told(b"another process decodes these images; waiting")
+    first.gate.touch()
+    first.end()
+    second.end()
+    assert first.starts == ["0", "3", "6", "9"]
+    assert torch.equal(content(decoded(Toy().source)), IMAGES)
 
 
 def test_one_that_waits_goes_on_where_a_killed_one_stopped(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with started(log, 0.3) as first:
-        wait_for(lambda: len(log.read_text().split()) == 2)
-        with started(log, 0.3) as second:
-            assert second.stderr is not None
-            assert b"waiting" in second.stderr.readline()
-            first.send_signal(signal.SIGKILL)
-            second.communicate(timeout=60)
-    assert second.returncode == 0
+    first = Maker(tmp_path, stop=2)
+    first.wait_for_chunk(2)
+    second = Maker(tmp_path)
+    second.wait_until_told(b"waiting")
+    first.end(kill=True)
+    second.end()
+    assert first.starts == ["0", "3", "6", "6", "9"]
     assert torch.equal(content(decoded(Toy().source)), IMAGES)
-    assert len(log.read_text().split()) <= 5
 
 
 class Plain(Dataset):
@@ -401,6 +424,18 @@ def test_a_chunk_of_another_size_is_refused() -> None:
 
     with pytest.raises(ValueError, match="must have 12 bytes"):
         decoded(replace(Toy().source, decode=decode))
+
+
+def test_a_cache_whose_images_are_gone_is_removed_when_another_is_made(tmp_path: Path) -> None:
+    gone, stays = tmp_path / "gone", tmp_path / "stays"
+    gone.mkdir()
+    stays.mkdir()
+    files = [
+        decoded(replace(Toy().source, identity={"files": str(origin)}, origin=origin)) for origin in (gone, stays, None)
+    ]
+    gone.rmdir()
+    decoded(replace(Toy().source, identity={"files": "new"}))
+    assert [file.exists() for file in files] == [False, True, True]
 
 
 def test_threads_of_one_process_share_it() -> None:

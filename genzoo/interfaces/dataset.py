@@ -15,7 +15,7 @@ class Dataset(ABC):
 
     Subclass requirements:
         - ``spec``: an `ImageSpec`, known once constructed, before any split is read where that is possible.
-        - `split`: the whole split in memory, the same at each call.
+        - `split`: the whole split, in memory or memory-mapped (`genzoo.parts.decoded`), the same at each call.
         - Optionally `transform` (augmentation, dynamic binarization) and ``factor_names``, ``factor_sizes``.
         - Optionally `render`, where images are made from their factors.
 

@@ -54,12 +54,15 @@ class Source:
         identity: What the decoded bytes depend on, as JSON: files with their sizes and times, and options.
         decode: Chunks, as ranges of images → the bytes of each, ``[len(chunk), C, H, W]``, in the same order. It is
             closed early when the work stops.
+        origin: The file or folder that the images come from. A cache whose origin is gone could not be used again, and
+            is removed when another is made.
     """
 
     name: str
     shape: tuple[int, int, int, int]
     identity: Mapping[str, Any]
     decode: Callable[[Sequence[range]], Generator[bytes | memoryview]]
+    origin: Path | None = None
 
     @cached_property
     def key(self) -> str:
@@ -146,11 +149,22 @@ def _make(folder: Path, source: Source) -> None:
         "dataset": source.name,
         "shape": source.shape,
         "identity": source.identity,
+        "origin": None if source.origin is None else str(source.origin),
         "chunk": len(source.chunks[0]),
         "sha256": [kept[number] for number in range(len(source.chunks))],
     }
     storage.replace_json(making / "manifest.json", manifest)
     storage.rename(making, folder)
+    _forget_orphans(folder.parent)
+
+
+def _forget_orphans(caches: Path) -> None:
+    for file in caches.glob("[!.]*/manifest.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, StorageError):
+            origin = json.loads(file.read_bytes())["origin"]
+            if origin is not None and not Path(origin).exists():
+                storage.remove_folder(file.parent)
+                _log.info("%s is removed, because %s is gone.", file.parent, origin)
 
 
 def _decode(file: Path, source: Source, missing: Sequence[range], journal: Path | None) -> dict[int, str]:
