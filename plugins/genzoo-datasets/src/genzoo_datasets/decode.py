@@ -1,15 +1,14 @@
-"""Decoding image files into one array, row by row.
-
-The array is given by the caller and written in place, one file a row and in the order of the files. So a folder that is
-too large for memory can later be decoded once into a memory-mapped array of the same shape, named after the files'
-names, sizes and times and the `Target`, and the caller alone would change.
-"""
+"""Decoding image files into one array, row by row. Imports no torch, for the processes that decode."""
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -25,63 +24,135 @@ _GREY = frozenset({"1", "L", "LA", "La"})
 
 @dataclass(frozen=True)
 class Target:
-    """What each image must become: channels, height and width, and whether another size is scaled and cropped."""
+    """What each image must become.
 
+    Args:
+        dataset: Name of the dataset, for errors.
+        channels: 1 or 3.
+        height: In pixels.
+        width: In pixels.
+        resize: Whether another size is scaled and cropped.
+        crop: Side of the square in the middle that is kept, before it is scaled; None for as much as fits.
+    """
+
+    dataset: str
     channels: int
     height: int
     width: int
     resize: bool = False
+    crop: int | None = None
 
 
-def shape_of(file: Path) -> tuple[int, int, int]:
-    """Channels (1 where it is stored grey, else 3), height and width of an image file."""
-    image = _open(file)
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image in a file of its own, or a member of a .zip file."""
+
+    path: str
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.path}" if self.member else self.path
+
+
+class Decoder:
+    """Decodes image files, each always to the same bytes; holds .zip files open.
+
+    Args:
+        target: What each image must become.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._archives: dict[str, zipfile.ZipFile] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for archive in self._archives.values():
+            archive.close()
+
+    def decode(self, files: Sequence[ImageFile]) -> np.ndarray:
+        """The images of files.
+
+        Returns:
+            uint8 ``[len(files), channels, height, width]``.
+
+        Raises:
+            UsageError: If an image has another size and is not to be resized, or more than 8 bits a channel.
+            CorruptError: If a file cannot be decoded.
+        """
+        target = self._target
+        into = np.empty((len(files), target.channels, target.height, target.width), np.uint8)
+        for row, file in enumerate(files):
+            image = self._opened(file)
+            if image.size != (target.width, target.height):
+                image = self._fitted(image, file)
+            pixels = np.asarray(self._converted(image))
+            into[row] = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        return into
+
+    def _fitted(self, image: Image.Image, file: ImageFile) -> Image.Image:
+        target, size = self._target, (self._target.width, self._target.height)
+        if not target.resize:
+            raise UsageError(
+                f"{target.dataset}: every image must be {target.height}×{target.width} pixels, "
+                f"got {image.height}×{image.width} in {file}.",
+                "Set resize to scale and crop it.",
+            )
+        image = self._converted(image)
+        if target.crop is not None:
+            if min(image.size) < target.crop:
+                raise UsageError(
+                    f"{target.dataset}: crop must be at most {min(image.size)}, as {file} is {image.height}×{image.width}, "
+                    f"got {target.crop}."
+                )
+            left, top = (image.width - target.crop) // 2, (image.height - target.crop) // 2
+            image = image.crop((left, top, left + target.crop, top + target.crop))
+        return ImageOps.fit(image, size, method=Image.Resampling.LANCZOS)
+
+    def _converted(self, image: Image.Image) -> Image.Image:
+        return image.convert("L" if self._target.channels == 1 else "RGB")
+
+    def _opened(self, file: ImageFile) -> Image.Image:
+        if not file.member:
+            return opened(file.path, file, self._target.dataset)
+        try:
+            if file.path not in self._archives:
+                self._archives[file.path] = zipfile.ZipFile(file.path)
+            stored = self._archives[file.path].read(file.member)
+        except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _undecodable(file, self._target.dataset, error) from error
+        return opened(io.BytesIO(stored), file, self._target.dataset)
+
+
+def shape_of(file: ImageFile, dataset: str) -> tuple[int, int, int]:
+    """Channels (1 where it is stored grey, else 3), height and width of an image in a file of its own."""
+    image = opened(file.path, file, dataset)
     width, height = image.size
     return (1 if image.mode in _GREY else 3), height, width
 
 
-def decode(files: Sequence[Path], target: Target, into: np.ndarray) -> None:
-    """Decode each file into its row.
+def opened(content: str | io.BytesIO, file: ImageFile, dataset: str) -> Image.Image:
+    """A decoded image, turned the way a photograph was held.
 
     Args:
-        files: Image files.
-        target: What each must become.
-        into: uint8 ``[len(files), channels, height, width]``, written.
-
-    Raises:
-        UsageError: If an image has another size and is not to be resized, or more than 8 bits a channel.
-        CorruptError: If a file cannot be decoded.
+        content: A path, or what the file holds.
+        file: For errors.
+        dataset: For errors.
     """
-    for row, file in enumerate(files):
-        image = _open(file)
-        if image.size != (target.width, target.height):
-            if not target.resize:
-                raise UsageError(
-                    f"image-folder: every image must be {target.height}×{target.width} pixels, "
-                    f"got {image.height}×{image.width} in {file}.",
-                    "Set resize to scale and crop it.",
-                )
-            image = ImageOps.fit(
-                _converted(image, target), (target.width, target.height), method=Image.Resampling.LANCZOS
-            )
-        pixels = np.asarray(_converted(image, target))
-        into[row] = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _converted(image: Image.Image, target: Target) -> Image.Image:
-    return image.convert("L" if target.channels == 1 else "RGB")
-
-
-def _open(file: Path) -> Image.Image:
     try:
-        with Image.open(file) as stored:
+        with Image.open(content) as stored:
             if stored.mode not in _EIGHT_BITS:
                 raise UsageError(
-                    f"image-folder: images must have 8 bits a channel, got mode {stored.mode} in {file}.", "Convert it."
+                    f"{dataset}: images must have 8 bits a channel, got mode {stored.mode} in {file}.", "Convert it."
                 )
-            # Decodes, so that a damaged file is found here, and turns a photograph the way it was held.
+            # Decodes, so that a damaged file is found here.
             return ImageOps.exif_transpose(stored)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise CorruptError(
-            f"image-folder: {file} must be an image that can be decoded, got {error}.", f"Replace or delete {file}."
-        ) from error
+        raise _undecodable(file, dataset, error) from error
+
+
+def _undecodable(file: ImageFile, dataset: str, error: Exception) -> CorruptError:
+    then = f"Delete {file.path} to fetch it anew." if file.member else f"Replace or delete {file}."
+    return CorruptError(f"{dataset}: {file} must be an image that can be decoded, got {error}.", then)

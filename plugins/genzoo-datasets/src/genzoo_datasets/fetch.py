@@ -7,11 +7,11 @@ import socket
 import tempfile
 import threading
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from torchvision.datasets.utils import check_integrity, download_url
+from torchvision.datasets.utils import check_integrity, download_file_from_google_drive, download_url
 
 from genzoo.errors import CorruptError, StorageError
 
@@ -49,7 +49,36 @@ def fetch(folder: Path, files: Sequence[tuple[str, str]], mirrors: Sequence[str]
             )
 
 
-def _fetch_one(url: str, target: Path, md5: str) -> str | None:
+def fetch_from_drive(folder: Path, files: Sequence[tuple[str, str, str]], page: str, *, name: str) -> None:
+    """Fetch the files that are not in the folder yet from Google Drive, which needs the package gdown.
+
+    Args:
+        folder: Where the files are kept; created.
+        files: (identifier, MD5 sum, file name) of each, as torchvision lists them.
+        page: Where a person finds them.
+        name: The dataset's, for errors.
+
+    Raises:
+        CorruptError: If a file cannot be fetched, or what comes has another checksum.
+        StorageError: If the folder cannot be written.
+    """
+    for identifier, md5, file in files:
+        if (folder / file).is_file():
+            continue
+
+        def download(staging: str, identifier: str = identifier, file: str = file) -> None:
+            download_file_from_google_drive(identifier, staging, file)
+
+        cause = _fetch_one("https://drive.google.com/", folder / file, md5, download)
+        if cause is not None:
+            missing = [other for _, _, other in files if not (folder / other).is_file()]
+            raise CorruptError(
+                f"{name}: {file} must be in {folder} or be fetched, got neither ({cause}).",
+                f"Fetch {' and '.join(missing)} from {page} and put them into {folder}.",
+            )
+
+
+def _fetch_one(url: str, target: Path, md5: str, download: Callable[[str], None] | None = None) -> str | None:
     """Why the file could not be fetched, or None when it is in its place."""
     if not _reachable(url):
         return "no connection"
@@ -59,21 +88,45 @@ def _fetch_one(url: str, target: Path, md5: str) -> str | None:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as staging:
             try:
                 with _time_limit():
-                    download_url(url, staging, target.name)
+                    if download is None:
+                        download_url(url, staging, target.name)
+                    else:
+                        download(staging)
             except (OSError, RuntimeError, ValueError) as error:
-                return str(error) or type(error).__name__
+                return str(error).rstrip(".") or type(error).__name__
             fetched = Path(staging) / target.name
             if not check_integrity(fetched, md5):
-                page = fetched.read_bytes()[:64].lstrip()[:1] == b"<"
-                return "a web page came in its place" if page else f"its MD5 sum is not {md5}"
+                return _other_content(fetched, md5)
             fetched.replace(target)
     except OSError as error:
         raise StorageError(f"fetch: {target.parent} must be writable, got {error}.", "Set GENZOO_DATA.") from error
     return None
 
 
+def check_md5(path: Path, md5: str, *, name: str) -> None:
+    """Refuse a kept file that is not the one that was published.
+
+    Raises:
+        CorruptError: If its MD5 sum is another.
+    """
+    if not check_integrity(path, md5):
+        raise CorruptError(
+            f"{name}: {path} must be the published file, but {_other_content(path, md5)}.",
+            f"Delete {path} to fetch it anew.",
+        )
+
+
+def _other_content(path: Path, md5: str) -> str:
+    try:
+        with path.open("rb") as file:
+            page = file.read(64).lstrip()[:1] == b"<"
+    except OSError as error:
+        return str(error)
+    return "a web page came in its place" if page else f"its MD5 sum is not {md5}"
+
+
 @contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
+def _time_limit() -> Generator[None]:
     # torchvision opens its connections without a time limit of their own.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(WAIT_SECONDS)

@@ -6,16 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import torch
 
 from genzoo.errors import UsageError
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
-from genzoo_datasets.decode import EXTENSIONS, Target, decode, shape_of
+from genzoo_datasets.decode import ImageFile, Target, shape_of
+from genzoo_datasets.decoding import read_images
 from genzoo_datasets.division import divide
+from genzoo_datasets.listing import Found, Tree, digest, tree
 from genzoo_datasets.options import ImageFolderOptions
 from genzoo_datasets.unpack import is_archive, unpacked
+
+_NAME = "image-folder"
 
 
 class ImageFolder(PixelDataset):
@@ -23,6 +26,9 @@ class ImageFolder(PixelDataset):
 
     If the folder holds ``train`` and ``test``, these are the splits; otherwise the images are divided by a seed. Files
     and classes are taken in the order of their names. The folder may be a .zip or .tar archive.
+
+    Many images are decoded once, into a memory-mapped file of the cache folder; see `genzoo.parts.decoded`. Another
+    list of files, size or time of change of any, or other options of decoding, make another such file.
     """
 
     @property
@@ -34,6 +40,7 @@ class ImageFolder(PixelDataset):
         root = Path(self._own.root).expanduser()
         if self._own.root and is_archive(root):
             root = unpacked(root)
+        root = root.absolute()
         if not self._own.root or not root.is_dir():
             raise UsageError(
                 f"image-folder: root must be a folder or an archive of images, got {self._own.root!r}.",
@@ -51,24 +58,28 @@ class ImageFolder(PixelDataset):
         return all(held)
 
     @cached_property
+    def _trees(self) -> dict[str, Tree]:
+        """The image files by split; all under no name where a seed divides them."""
+        return {name: tree(self._root / name) for name in (self.splits if self._divided else ("",))}
+
+    @cached_property
     def _classes(self) -> tuple[str, ...]:
         """Names of the sub-folders that hold images; empty where the images lie in the folder itself."""
-        if not self._divided:
-            return _classes_of(self._root)
-        train, test = (_classes_of(self._root / name) for name in self.splits)
-        if train != test:
-            name = sorted(set(train) ^ set(test))[0]
-            raise UsageError(f"image-folder: train and test must hold the same classes, got {name!r} in one alone.")
-        return train
+        first, *rest = map(_classes_of, self._trees.values())
+        for other in rest:
+            if other != first:
+                name = sorted(set(first) ^ set(other))[0]
+                raise UsageError(f"image-folder: train and test must hold the same classes, got {name!r} in one alone.")
+        return first
 
     @cached_property
     def _target(self) -> Target:
         first = next(iter(self._listed("train")), None)
         if first is None:
             raise UsageError(f"image-folder: {self._root} must hold at least one image, got none.")
-        channels, height, width = shape_of(first[0])
+        channels, height, width = shape_of(ImageFile(first[0].path), _NAME)
         size = self._own.size
-        return Target(self._own.channels or channels, size or height, size or width, self._own.resize)
+        return Target(_NAME, self._own.channels or channels, size or height, size or width, self._own.resize)
 
     @property
     def stored_spec(self) -> ImageSpec:
@@ -83,39 +94,30 @@ class ImageFolder(PixelDataset):
 
     def read(self, name: str) -> Split:
         """See `PixelDataset.read`."""
-        target = self._target
-        files, labels = self._files(name)
-        images = np.empty((len(files), target.channels, target.height, target.width), np.uint8)
-        decode(files, target, images)
-        return Split(torch.from_numpy(images), torch.tensor(labels, dtype=torch.int64) if self._classes else None)
+        found, labels = self._files(name)
+        files = [ImageFile(image.path) for image in found]
+        images, pages = read_images(self, name, files, self._target, {"digest": digest(found)}, self._root)
+        return Split(images, torch.tensor(labels, dtype=torch.int64) if self._classes else None, pages=pages)
 
-    def _listed(self, split: str) -> list[tuple[Path, int]]:
+    def _listed(self, split: str) -> list[tuple[Found, int]]:
         """The files that the split is taken from, each with the index of its class."""
-        folder = self._root / split if self._divided else self._root
+        listed = self._trees[split if self._divided else ""]
         if not self._classes:
-            return [(file, 0) for file in _images(folder)]
-        return [(file, label) for label, name in enumerate(self._classes) for file in _images(folder / name, deep=True)]
+            return [(image, 0) for image in listed.loose]
+        return [(image, label) for label, name in enumerate(self._classes) for image in listed.classes[name]]
 
-    def _files(self, split: str) -> tuple[list[Path], list[int]]:
+    def _files(self, split: str) -> tuple[list[Found], list[int]]:
         pairs = self._listed(split)
         if not self._divided:
             pairs = [pairs[index] for index in divide(len(pairs), self._own, split).tolist()]
-        return [file for file, _ in pairs], [label for _, label in pairs]
+        return [image for image, _ in pairs], [label for _, label in pairs]
 
 
-def _images(folder: Path, deep: bool = False) -> list[Path]:
-    found = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(
-        file for file in found if file.suffix.lower() in EXTENSIONS and not file.name.startswith(".") and file.is_file()
-    )
-
-
-def _classes_of(folder: Path) -> tuple[str, ...]:
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
-    names = tuple(path.name for path in below if _images(path, deep=True))
-    loose = _images(folder)
-    if names and loose:
+def _classes_of(listed: Tree) -> tuple[str, ...]:
+    names = tuple(listed.classes)
+    if names and listed.loose:
         raise UsageError(
-            f"image-folder: images must lie in class folders or all in one folder, got {loose[0]} beside {names[0]!r}."
+            "image-folder: images must lie in class folders or all in one folder, "
+            f"got {listed.loose[0].path} beside {names[0]!r}."
         )
     return names

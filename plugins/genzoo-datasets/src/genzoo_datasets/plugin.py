@@ -26,6 +26,22 @@ def genzoo_datasets() -> list[Component]:
         ),
         Component(
             "dataset",
+            "cifar10",
+            "genzoo_datasets.cifar10:Cifar10",
+            "genzoo_datasets.options:FetchedOptions",
+            summary="60,000 photographs of animals and vehicles, 32×32 and in colour, ten classes; fetched once (170 MB)",
+            paper="Krizhevsky 2009, Learning multiple layers of features from tiny images",
+        ),
+        Component(
+            "dataset",
+            "celeba",
+            "genzoo_datasets.celeba:Celeba",
+            "genzoo_datasets.options:CelebaOptions",
+            summary="182,732 faces, 64×64 and in colour, forty attributes; fetched once (1.4 GB) and decoded once (2.2 GB)",
+            paper="Liu, Luo, Wang and Tang 2015, Deep learning face attributes in the wild, ICCV",
+        ),
+        Component(
+            "dataset",
             "digits",
             "genzoo_datasets.digits:Digits",
             "genzoo_datasets.options:DigitsOptions",
