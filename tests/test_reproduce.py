@@ -208,3 +208,15 @@ def test_a_row_that_no_run_can_answer_is_refused(
     ship(TABLE.format(bar=0).replace('value = "test.elbo"', 'value = "test.elboo"'))
     assert execute(["reproduce", "tiny", "--out", str(tmp_path / "runs"), "--epochs", "1", "--seeds", "1"]) == 2
     assert "asks for test.elboo, which the run has not" in capsys.readouterr().err
+
+
+def test_several_processes_are_refused_before_anything_is_written(
+    tmp_path: Path, ship: Callable[[str], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship(TABLE.format(bar=0))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert execute(["reproduce", "tiny", "--out", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr()
+    assert "the number of processes must be 1, got 2 from torchrun" in said.err
+    assert said.out == ""
+    assert not (tmp_path / "runs").exists()

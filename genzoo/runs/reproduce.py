@@ -61,8 +61,12 @@ def reproduce(
         epochs: Train so many epochs instead; for a quick look, since the verdicts then say little.
 
     Raises:
+        UsageError: If ``torchrun`` started several processes.
         GenzooError: If a run fails.
     """
+    from genzoo.runs.follow import refuse_several
+
+    refuse_several("reproduce")
     folder = out / "reproductions" / (name if epochs is None else f"{name}-{epochs}-epochs")
     if not folder.is_dir():
         storage.make_folder(folder)

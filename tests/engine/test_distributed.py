@@ -14,14 +14,16 @@ import pytest
 import torch
 
 from genzoo.cli import execute
+from genzoo.compose.build import build
 from genzoo.distributions import DiagonalNormal
 from genzoo.engine.checkpoint import find, read_state
 from genzoo.engine.workers import ALONE, Workers
 from genzoo.errors import UsageError
 from genzoo.randomness import derive
 from genzoo.recipe import TrainOptions
+from genzoo.runs.follow import coupled_by_process
 
-from .conftest import only_run, same_rows, same_weights
+from .conftest import only_run, resolved, same_rows, same_weights
 from .together_options import TWO, VAE
 
 SCRIPT = Path(__file__).parent / "together.py"
@@ -47,6 +49,16 @@ def test_one_process_keeps_its_seeds_and_several_differ() -> None:
 def test_options_that_several_processes_cannot_share_are_refused(train: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="processes"):
         Workers(0, 4).place(TrainOptions(**train))
+
+
+def test_a_loss_that_couples_a_batch_is_told_of_by_name() -> None:
+    beta_tc, elbo = (build(resolved(loss={"name": name})) for name in ("beta-tc", "elbo"))
+    told = coupled_by_process(beta_tc, Workers(0, 2))
+    assert "beta-tc couples the images" in told
+    assert "8 of the 16" in told
+    assert coupled_by_process(beta_tc, ALONE) == coupled_by_process(elbo, Workers(0, 2)) == ""
+    free_bits = build(resolved(loss={"name": "elbo", "options": {"free_bits": 1}}))
+    assert "elbo" in coupled_by_process(free_bits, Workers(0, 2))
 
 
 def launch(root: Path, what: str) -> subprocess.Popen[str]:
@@ -109,11 +121,12 @@ class TestTwoProcesses:
         assert launched.out.count(f"Run folder: {folder.path}") == 1
         assert launched.err.count(str(folder.path)) == launched.err.count(f"run folder {folder.path}") + 1  # figures
         assert launched.err.count("stopped by signal 15") == 1
+        assert launched.err.count("beta-tc couples the images of a batch") == 1
 
     def test_weights_stay_equal(self, launched: Launched) -> None:
         """Also of a model that changes its own buffers after each step, and of a prior that is fitted afterwards."""
         one, two = launched.notes
-        assert one["codes"] == two["codes"] == {"curve": 0, "vq": 0, "whole": 0, "stopped": 143, "resumed": 0}
+        assert one["codes"] == two["codes"] == {"curve": 0, "vq": 0, "tc": 0, "whole": 0, "stopped": 143, "resumed": 0}
         assert one["weights"] == two["weights"]
         assert [row["kind"] for row in only_run(launched.root / "vq").rows()] == ["epoch", "prior", "prior", "fitted"]
 

@@ -90,6 +90,7 @@ def several(root: Path) -> None:
     go("curve", *VAE, *TWO, "--viz", "samples", "--out", str(root / "curve"))
     DiagonalNormal.rsample = genuine  # type: ignore[method-assign]
     go("vq", *VQ, "--out", str(root / "vq"))
+    go("tc", *VAE, "--epochs", "1", "--loss", "beta-tc", "--out", str(root / "tc"))
     go("whole", *VAE, *TWO, "--out", str(root / "whole"))
     polled = signal_at(9) if RANK == 1 else SharedSignals.poll
     go("stopped", *VAE, *TWO, "--out", str(root / "stopped"))
