@@ -80,6 +80,11 @@ def test_every_recipe_is_in_a_table() -> None:
     assert {experiment.recipe for name in TABLES for experiment in table_of(name).experiments} == RECIPES
 
 
+def test_the_readme_names_every_recipe_and_table() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert {name for name in {*RECIPES, *TABLES} if f"`{name}`" not in readme} == set()
+
+
 def test_every_bar_is_in_the_made_up_runs() -> None:
     def barred(row: RowSpec) -> bool:
         return row.at_most is not None or row.at_least is not None
