@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,13 +63,26 @@ class RunView:
         return split
 
     def batch(self, n: int | None = None, split: str = "test") -> Batch:
-        """The first ``n`` images of a split (all by default), on the model's device, as the model is evaluated on them."""
-        batch = self.split(split).head(n).batch().to(self.device)
-        return batch.with_image(self.dataset.transform(batch.image, training=False))
+        """The first ``n`` images of a split, on the model's device, as the model is evaluated on them.
+
+        Only they are read and made floats of; with no ``n`` that is the whole split, for which `batches` needs less memory.
+        """
+        whole = self.split(split)
+        return self._evaluated(whole, slice(0, len(whole) if n is None else n))
+
+    def batches(self, size: int, n: int | None = None, split: str = "test") -> Iterator[Batch]:
+        """The images of `batch`, ``size`` at a time, the last batch partial."""
+        whole = self.split(split)
+        end = len(whole) if n is None else min(n, len(whole))
+        for start in range(0, end, size):
+            yield self._evaluated(whole, slice(start, min(start + size, end)))
 
     def shuffled(self, n: int, split: str = "test") -> Batch:
         """``n`` images at random, by the view's seed, without replacement; all when there are fewer."""
         whole = self.split(split)
         order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(self.seed))[:n]
-        batch = whole.batch(order).to(self.device)
+        return self._evaluated(whole, order)
+
+    def _evaluated(self, whole: Split, index: slice | torch.Tensor) -> Batch:
+        batch = whole.batch(index).to(self.device)
         return batch.with_image(self.dataset.transform(batch.image, training=False))
