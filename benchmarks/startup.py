@@ -3,7 +3,8 @@
     python benchmarks/startup.py [--repeats 15] [--json]
 
 Prints the best and the median of each command in a fresh process, the ratio of ``genzoo --help`` to
-``python -c 'import click'`` (bar: 1.5), and each declaration module's own import (bar: 50 ms). Exit 1 past a bar.
+``python -c 'import click'`` (bar: 1.5), each declaration module's own import (bar: 50 ms), and how long it takes, once
+all is imported, to read MNIST, build the report's VAE and be ready for the first step (bar: 1 s). Exit 1 past a bar.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 HELP_BAR = 1.5
 DECLARATION_BAR = 0.05
+READY_BAR = 1.0
 
 COMMANDS = {
     "import click": ["-c", "import click"],
@@ -28,6 +31,20 @@ DECLARATIONS = """
 import json
 from genzoo.host import host
 print(json.dumps({plugin.distribution: plugin.seconds for plugin in host().plugins}))
+"""
+READY = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from contenders import Silent, experiment
+import torchvision
+from genzoo.engine.train import Trainer
+network = {"name": "conv", "options": {}}
+experiment(network, 2, 128, "auto")  # imports the plugins
+start = time.perf_counter()
+made = experiment(network, 2, 128, "auto")
+trainer = Trainer(made, Silent(), {name: made.dataset.split(name) for name in ("train", "test")})
+trainer.initialise()
+print(time.perf_counter() - start)
 """
 
 
@@ -50,12 +67,20 @@ def main() -> int:
         for name, taken in json.loads(output).items():
             declarations[name] = min(taken, declarations.get(name, taken))
 
+    here = str(Path(__file__).parent)
+    ready = min(
+        float(subprocess.run([sys.executable, "-c", READY, here], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    )
+
     ratio = min(seconds["genzoo --help"]) / min(seconds["import click"])
     slowest = max(declarations, key=declarations.__getitem__, default="")
-    passed = ratio <= HELP_BAR and all(taken <= DECLARATION_BAR for taken in declarations.values())
+    passed = (
+        ratio <= HELP_BAR and ready <= READY_BAR and all(taken <= DECLARATION_BAR for taken in declarations.values())
+    )
     if arguments.json:
         best = {name: min(values) for name, values in seconds.items()}
-        result = {"best": best, "ratio": ratio, "declarations": declarations, "passed": passed}
+        result = {"best": best, "ratio": ratio, "ready": ready, "declarations": declarations, "passed": passed}
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return int(not passed)
     for name, values in seconds.items():
@@ -68,6 +93,7 @@ def main() -> int:
             f"The slowest of {len(declarations)} declarations, {slowest}, takes {1000 * declarations[slowest]:.1f} ms "
             f"(bar {1000 * DECLARATION_BAR:.0f}).\n"
         )
+    sys.stdout.write(f"Reading MNIST and making ready for the first step takes {ready:.2f} s (bar {READY_BAR:.0f}).\n")
     return int(not passed)
 
 
