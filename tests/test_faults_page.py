@@ -1,0 +1,41 @@
+"""The page on faults names tests that exist, and as many failures as they inject."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith(("| fault", "| ---"))]
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+def functions(file: str) -> set[str]:
+    """Names of every function of a file, in a class or not."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:50])
+def test_every_row_names_tests_that_exist(row: str) -> None:
+    fault, happens, code, tests = row.removeprefix("| ").removesuffix(" |").split(" | ", 3)
+    assert fault
+    assert happens
+    assert re.fullmatch(r"(\d+(, \d+)*)?", code.strip()), "a cell of exit codes holds exit codes"
+    named = NAMED.findall(tests)
+    assert len(named) == tests.count("::") > 0
+    for file, name in named:
+        assert name in functions(file), f"{file} has no {name}"
+
+
+def test_the_numbers_of_failures_are_those_of_the_tests() -> None:
+    text = (ROOT / "tests/engine/test_storage_faults.py").read_text(encoding="utf-8")
+    found = re.search(r"^OPERATIONS = (\d+)$", text, re.MULTILINE)
+    assert found is not None
+    operations = int(found[1])
+    assert f"makes {operations} file operations" in PAGE
+    assert f"{2 * operations} failures and {operations} kills" in PAGE
