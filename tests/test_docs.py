@@ -6,11 +6,8 @@ import doctest
 import importlib
 import importlib.util
 import inspect
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -55,7 +52,10 @@ def printed_commands() -> list[str]:
     for readme in READMES:
         lines += re.findall(r"^(?:    )?(genzoo [a-z].*)$", readme.read_text(encoding="utf-8"), re.M)
     found = [line.partition("&& ")[2] if line.startswith("pip") else line for line in lines]
-    return list(dict.fromkeys(line.partition(" #")[0].strip() for line in found if line.startswith("genzoo ")))
+    printed = dict.fromkeys(line.partition(" #")[0].strip() for line in found if line.startswith("genzoo "))
+    # What a walk-through makes is not installed here; tests/test_walk_throughs.py runs those commands.
+    made = {line.split()[3] for line in printed if line.startswith("genzoo new ")}
+    return [line for line in printed if line.startswith("genzoo new ") or not made & set(re.split("[ =]", line))]
 
 
 def parse(words: list[str]) -> dict[str, Any]:
@@ -183,24 +183,3 @@ def names_for_examples(module: ModuleType) -> dict[str, object]:
     import torch
 
     return {"torch": torch}
-
-
-# The plugins of the walk-throughs
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["staircase", "rate-histogram"])
-def test_the_plugin_of_a_walk_through_passes_its_checks(name: str, tmp_path: Path) -> None:
-    install = ["pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(tmp_path / "site")]
-    source = ROOT / "docs/examples" / f"genzoo-{name}"
-    subprocess.run([sys.executable, "-m", *install, str(source)], check=True, timeout=300)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    checked = subprocess.run(
-        [sys.executable, "-m", "genzoo", "check", name],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr

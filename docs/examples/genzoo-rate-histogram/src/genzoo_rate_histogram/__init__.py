@@ -1,1 +1,1 @@
-"""How many nats each image's code costs, as a figure."""
+"""The rate histogram visualizer for genzoo."""

@@ -1,4 +1,4 @@
-"""Options of the rate-histogram; imports no torch."""
+"""Options of the rate histogram visualizer. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from genzoo.options import Options
 
 
 class RateHistogramOptions(Options):
-    """Options of `RateHistogram`."""
+    """Options of the rate histogram visualizer."""
 
     images: int = Field(1000, ge=1, le=1_000_000, description="How many test images to draw.")
     bins: int = Field(30, ge=2, le=1000, description="How many bars.")

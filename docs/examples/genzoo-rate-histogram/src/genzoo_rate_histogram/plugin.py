@@ -11,8 +11,9 @@ def genzoo_visualizers() -> list[Component]:
         Component(
             kind="visualizer",
             name="rate-histogram",
-            target="genzoo_rate_histogram.draw:RateHistogram",
+            target="genzoo_rate_histogram.rate_histogram:RateHistogram",
             options="genzoo_rate_histogram.options:RateHistogramOptions",
-            summary="How many nats each image's code costs.",
-        )
+            summary="How many nats each image's code costs",
+            paper="",
+        ),
     ]

@@ -1,0 +1,1 @@
+"""The staircase scheduler for genzoo."""
