@@ -90,6 +90,28 @@ def test_the_order_of_runs_outlives_a_clock_set_back_and_a_second_shared(
     assert [run.path for run in all_runs(tmp_path)] == made
 
 
+def test_a_clock_that_goes_backwards_while_training_leaves_the_rows_intact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"seconds": 2e9}
+
+    def back() -> float:
+        now["seconds"] -= 3600
+        return now["seconds"]
+
+    monkeypatch.setattr("time.time", back)
+    monkeypatch.setattr("genzoo.runs.record.datetime", Clock)
+    monkeypatch.setattr(Clock, "now", lambda tz=None: datetime.fromtimestamp(back(), tz))
+    assert execute([*TINY[:-1], "3", "--out", str(tmp_path)]) == 0
+    (run,) = all_runs(tmp_path)
+    rows = run.rows("epoch")
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(row["seconds"] >= 0 and row["images_per_second"] > 0 for row in rows)
+    record = run.record()
+    assert record["ended"] < record["created"]
+    assert record["status"] == "finished"
+
+
 @pytest.mark.parametrize(
     "name", ["../x", "/x", "a/b", "a\0b", "CON", "nul.txt", "x" * 300, ".hidden", "-flag", "a..b", "ünicode", "a b"]
 )

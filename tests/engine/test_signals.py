@@ -18,6 +18,7 @@ from genzoo import storage
 from genzoo.cli import execute
 from genzoo.engine import train
 from genzoo.engine.checkpoint import find
+from genzoo.engine.optimizer import GuardedStep
 from genzoo.errors import Interrupted, RunExistsError
 from genzoo.host import host
 from genzoo.runs.execute import resume, start
@@ -92,6 +93,24 @@ def test_a_signal_in_evaluation_saves_and_says_how_to_go_on(
     assert (record["status"], record["exit_code"]) == ("interrupted", code)
     assert folder.rows() == []
     assert f"genzoo run --resume {folder.path}" in capsys.readouterr().err
+    repeats(tmp_path, whole)
+
+
+@pytest.mark.parametrize(("signum", "code"), SIGNALS)
+def test_a_signal_in_a_training_step_saves_after_that_step(
+    tmp_path: Path, whole: RunFolder, monkeypatch: pytest.MonkeyPatch, signum: int, code: int
+) -> None:
+    genuine, act = GuardedStep.__call__, once(send(signum))
+
+    def step(self: GuardedStep, *arguments: Any, **options: Any) -> Any:
+        act()
+        return genuine(self, *arguments, **options)
+
+    monkeypatch.setattr(GuardedStep, "__call__", step)
+    assert run(tmp_path) == code
+    folder = only_run(tmp_path)
+    assert find(folder.checkpoints) == folder.checkpoints / "step-1"
+    assert folder.record()["exit_reason"] == f"run: stopped by signal {signum} at step 1."
     repeats(tmp_path, whole)
 
 
