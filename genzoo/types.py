@@ -144,6 +144,10 @@ class Pages(Protocol):
     def read(self, count: int) -> None:
         """Take note that ``count`` bytes were read; now and then let go of what is held."""
 
+    def rows(self, images: Tensor, index: Tensor) -> Tensor:
+        """Copy to memory the images at ``index``, int64 from 0 or a mask, of those that are a part of the file."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:
@@ -179,15 +183,13 @@ class Split:
         Args:
             index: A slice, which copies nothing; or a mask or int64 ``[n]`` from 0, whose images are copied to memory.
         """
-        part = Split(
-            _rows(self.images, index),
+        apart = None if isinstance(index, slice) or self.pages is None else self.pages.rows(self.images, index)
+        return Split(
+            _rows(self.images, index) if apart is None else apart,
             None if self.labels is None else _rows(self.labels, index),
             None if self.factors is None else _rows(self.factors, index),
             self.pages if isinstance(index, slice) else None,
         )
-        if self.pages is not None and part.pages is None:
-            self.pages.read(part.images.nbytes)
-        return part
 
     def batch(self, index: slice | Tensor | None = None) -> Batch:
         """The images at ``index`` (all by default) as float32 in [0, 1], with their labels and factors."""
