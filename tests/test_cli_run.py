@@ -477,6 +477,19 @@ def test_encode_writes_codes_with_labels(copy: RunFolder, tmp_path: Path, capsys
     assert "codes [6, 2]" in capsys.readouterr().out
 
 
+def test_encode_makes_the_same_codes_a_few_images_at_a_time(
+    copy: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = tmp_path / "whole.npz", tmp_path / "parts.npz"
+    assert execute(["encode", str(copy.path), "--out", str(whole)]) == 0
+    monkeypatch.setattr("genzoo.cli.use.ENCODED_AT_ONCE", 7)
+    assert execute(["encode", str(copy.path), "--out", str(parts)]) == 0
+    with np.load(whole) as one, np.load(parts) as other:
+        assert set(one) == set(other) == {"codes", "labels"}
+        np.testing.assert_allclose(one["codes"], other["codes"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(one["labels"], other["labels"])
+
+
 def test_runs_are_listed_shown_and_compared(
     copy: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BEST = click.option(
     "--best", is_flag=True, help="Take the checkpoint with the best held-out elbo, of a run with --holdout."
 )
+ENCODED_AT_ONCE = 1000
+"""Images that ``genzoo encode`` holds as floats."""
+
 RUN_HELP = "RUN is a folder, part of its name, `last`, or `zoo:NAME` for one that a plugin ships."
 
 
@@ -143,17 +146,21 @@ def sample(run: str, number: int, label: int | None, seed: int, out: str, best: 
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def encode(run: str, out: str, split: str, limit: int | None, best: bool, force: bool) -> None:
     """Write the posterior means (codes of a discrete model) of a split's images."""
+    import numpy as np
+
     from genzoo.parts.latents import encode as encode_batch
 
     target = _target(out, (".npz",), force)
     loaded = _load(run, best)
+    found: dict[str, list[Any]] = {}
     with _interruptible("encode"):
-        batch = loaded.view.batch(limit, split)
-        codes = encode_batch(loaded.model, batch)
-    arrays = {f"codes_{level + 1}" if level else "codes": z.cpu().numpy() for level, z in enumerate(codes.levels)}
-    for name, values in (("labels", batch.label), ("factors", batch.factors)):
-        if values is not None:
-            arrays[name] = values.cpu().numpy()
+        for batch in loaded.view.batches(ENCODED_AT_ONCE, limit, split):
+            levels = encode_batch(loaded.model, batch).levels
+            named = {f"codes_{level + 1}" if level else "codes": codes for level, codes in enumerate(levels)}
+            for name, values in {**named, "labels": batch.label, "factors": batch.factors}.items():
+                if values is not None:
+                    found.setdefault(name, []).append(values.cpu().numpy())
+    arrays = {name: np.concatenate(parts) for name, parts in found.items()}
     _save_arrays(target, arrays)
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
     click.echo(f"{target}: {shapes}")
