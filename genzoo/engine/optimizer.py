@@ -47,7 +47,9 @@ class GuardedStep:
         self._fused = bool(optimizer.defaults.get("fused"))
         device = self._parameters[0].device if self._parameters else torch.device("cpu")
         self._bad = torch.zeros((), device=device)
-        self._first_bad = torch.full((), -1, dtype=torch.int64, device=device)
+        self._one = torch.ones((), device=device)
+        self._good = torch.zeros((), dtype=torch.int64, device=device)
+        self._first: int | None = None
         if self._fused:
             optimizer.found_inf = self._bad  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -68,18 +70,31 @@ class GuardedStep:
         values = self._workers.sum(gradients, values, weight)
         if not gradients:
             return values
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
-        bad = ~torch.isfinite(norm + values[0])
-        self._first_bad.copy_(torch.where(bad & (self._bad == 0), step, self._first_bad))
-        self._bad.copy_(torch.maximum(self._bad, bad.to(self._bad.dtype)))
+        self._first = step if self._first is None else self._first
+        self._look_at(gradients)
+        self._look_at([values[:1].clone()])
+        self._good.add_(self._bad == 0)
         if self._clip is not None:
+            norm = torch.stack(torch._foreach_norm(gradients)).norm()  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
             torch._foreach_mul_(gradients, (self._clip / (norm + 1e-6)).clamp(max=1.0))  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
         if self._fused or not bool(self._bad):
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return values
 
+    def _look_at(self, tensors: list[Tensor]) -> None:
+        """Note in ``bad`` whether one of them is not finite; what was bad before stays so."""
+        if self._bad.device.type == "mps":
+            finite = torch.isfinite(torch.stack([tensor.sum() for tensor in tensors]).sum())
+            self._bad.copy_(torch.maximum(self._bad, (~finite).to(self._bad.dtype)))
+            return
+        # One pass over all of them, as torch's own GradScaler makes it; it multiplies by one on the way.
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            alike = [tensor for tensor in tensors if tensor.dtype == dtype]
+            torch._amp_foreach_non_finite_check_and_unscale_(alike, self._bad, self._one)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+
     def first_bad_step(self) -> int | None:
         """The step at which a loss or gradient was first not finite; waits for the device."""
-        step = int(self._first_bad.item())
-        return None if step < 0 else step
+        if self._first is None or not bool(self._bad):
+            return None
+        return self._first + int(self._good.item())

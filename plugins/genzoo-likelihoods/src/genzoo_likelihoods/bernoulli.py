@@ -55,7 +55,9 @@ class BernoulliFromLogits(Distribution):
             return torch.bernoulli(self.mean.expand(self._extended_shape(torch.Size(sample_shape))))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return (value * self.logits + F.logsigmoid(-self.logits)).sum((-3, -2, -1))
+        # torch's fused cross-entropy goes back in one pass, where its formula written out takes four.
+        logits, value = torch.broadcast_tensors(self.logits, value)
+        return -F.binary_cross_entropy_with_logits(logits, value, reduction="none").sum((-3, -2, -1))
 
     def entropy(self) -> Tensor:
         return -(self.mean * self.logits + F.logsigmoid(-self.logits)).sum((-3, -2, -1))
