@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tomllib
 from configparser import ConfigParser
 from pathlib import Path
@@ -172,3 +173,10 @@ def test_no_large_file_but_data_and_weights() -> None:
     for path in tracked():
         limit = 12_000_000 if "plugins" in path.parts else 1_000_000
         assert path.stat().st_size < limit, path.relative_to(ROOT)
+
+
+def test_the_page_of_benchmarks_is_that_of_the_numbers() -> None:
+    result = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "report.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"run python benchmarks/report.py; {result.stderr}"

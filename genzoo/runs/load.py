@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
 from genzoo.engine.checkpoint import BEST, find, load_checkpoint
@@ -81,6 +83,8 @@ def load_run(
     state = load_checkpoint(checkpoint, experiment.model, loss=experiment.loss)
     settings = choose(resolved.train.model_copy(update={"device": device}), experiment.model)
     experiment.model.to(settings.device).eval().requires_grad_(False)
+    if settings.channels_last:
+        experiment.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     experiment.loss.to(settings.device)
     status = folder.record().get("status")
     if status in {"failed", "interrupted"}:

@@ -20,7 +20,12 @@ class NegativeLogLikelihoodOptions(Options):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the decoder alone; encoder, densities and sums stay in float32 or better."
     )
-    memory: int = Field(64, ge=1, le=1_000_000, description="Budget of the decoder's activations in MiB, about.")
+    memory: int = Field(
+        16,
+        ge=1,
+        le=1_000_000,
+        description="Budget of the decoder's activations in MiB, about; more is slower on a CPU.",
+    )
 
     without_effect: ClassVar[dict[str, str]] = {"memory": "it bounds the memory that is used, not what is estimated"}
     tiny: ClassVar[dict[str, Any]] = {"samples": 4, "images": 16, "memory": 1}
