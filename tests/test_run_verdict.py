@@ -166,3 +166,9 @@ def test_a_run_tells_of_its_own_latents(model: str, tmp_path: Path) -> None:
         assert "latent units" not in run.verdict
     else:
         assert "of 5 latent units active" in run.verdict
+
+
+def test_a_rate_of_rounding_errors_below_zero_is_printed_as_none() -> None:
+    row = {"step": 9999, "test": {"distortion": 206.0, "rate": -1e-7, "rates": [-1e-7], "elbo": -206.0}}
+    text = verdict(row, [LevelUse(2, 0)], remedies=["more epochs"], report_setup=False)
+    assert "the rate is 0.000 nats" in text

@@ -116,7 +116,7 @@ def compare(
     summaries = [_summary(folder) for folder in folders]
     for name in _NUMBERS:
         values = [summary["numbers"] for summary in summaries]
-        rows.append([f"test {name}", *(f"{value[name]:.2f}" if value else "-" for value in values)])
+        rows.append([f"test {name}", *(f"{value[name]:z.2f}" if value else "-" for value in values)])
     if as_json:
         fields = {row[0]: row[1:] for row in rows}
         console.print_json({"runs": [str(folder.path) for folder in folders], "fields": fields})
@@ -209,7 +209,7 @@ def _status(folder: RunFolder, record: dict[str, Any]) -> str:
 
 
 def _numbers(numbers: dict[str, Any] | None) -> list[str]:
-    return [f"{numbers[name]:.2f}" if numbers else "-" for name in _NUMBERS]
+    return [f"{numbers[name]:z.2f}" if numbers else "-" for name in _NUMBERS]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

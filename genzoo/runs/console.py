@@ -128,4 +128,4 @@ def duration(seconds: float) -> str:
 
 
 def _numbers(means: Mapping[str, Any]) -> str:
-    return f"distortion {means['distortion']:.2f} rate {means['rate']:.2f} elbo {means['elbo']:.2f}"
+    return f"distortion {means['distortion']:.2f} rate {means['rate']:z.2f} elbo {means['elbo']:.2f}"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from genzoo.errors import UsageError
 from genzoo.parts.figures import colour, house_style, new_figure, printable
 
 _PANELS = (("distortion", "Distortion D", "linear"), ("rate", "Rate R", "log"))
 _LINES = ("-", "--", "-.", ":")
+_LEAST = 1e-3
+"""A logarithmic axis begins here: a smaller rate is a rounding error, and as good as none."""
 
 
 def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[str, Any]]], title: str = "") -> Figure:
     """Test distortion and rate by epoch, the rate on a logarithmic axis, so that a collapse is seen.
+
+    What lies below a thousandth of a nat is drawn there.
 
     Args:
         names: What each run is called in the legend.
@@ -33,9 +38,13 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
         figure = new_figure(3.4)
         for column, (key, label, scale) in enumerate(_PANELS, 1):
             axes = figure.add_subplot(1, 2, column)
+            floor = _LEAST if scale == "log" else -math.inf
+            floored = False
             for index, (name, history) in enumerate(zip(names, histories, strict=True)):
                 epochs = [row["epoch"] for row in history]
                 values = [(row.get("test") or row["train"])[key] for row in history]
+                floored |= min(values) < floor
+                values = [max(value, floor) for value in values]
                 shown = printable(name, 60)
                 axes.plot(epochs, values, _LINES[index % 4], color=colour(index), label=shown, marker=".", markersize=4)
             axes.set_title(f"{label}, test")
@@ -43,8 +52,11 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
             axes.set_ylabel("nats per image")
             axes.set_yscale(scale)
             if scale == "log":
-                for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                    which(FuncFormatter(lambda value, _: f"{value:g}"))
+                least = "≤ " if floored else ""
+                plain = FuncFormatter(lambda value, _, least=least: f"{least if value <= _LEAST else ''}{value:g}")
+                low, high = axes.get_ylim()
+                axes.yaxis.set_major_formatter(plain)
+                axes.yaxis.set_minor_formatter(plain if high < 10 * low else NullFormatter())
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(

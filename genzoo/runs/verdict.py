@@ -79,11 +79,11 @@ def verdict(
     if rate < COLLAPSED_RATE or (counted and len(counted) == len(levels) and not active):
         if too_few:
             return (
-                f"The latents are not in use yet: the rate is {rate:.3f} nats{units}. "
+                f"The latents are not in use yet: the rate is {rate:z.3f} nats{units}. "
                 f"{too_few} the posterior has collapsed; train longer."
             )
         return (
-            f"The posterior has collapsed: the rate is {rate:.3f} nats{units}, so the model ignores its latents. "
+            f"The posterior has collapsed: the rate is {rate:z.3f} nats{units}, so the model ignores its latents. "
             f"Try {_either(remedies)}."
         )
     text = f"The latents are in use: the rate is {rate:.2f} nats an image{units}"
@@ -103,7 +103,7 @@ def _of_levels(levels: Sequence[LevelUse], rates: Sequence[float], too_few: str,
     dead: list[str] = []
     for number, (level, rate) in enumerate(zip(levels, rates, strict=True), 1):
         name = f"level {number}" + (", the top" if number == 1 else "")
-        does = f"{rate:.2f} nats"
+        does = f"{rate:z.2f} nats"
         if level.active is not None:
             does += f", {level.active} of {level.size} units"
         elif level.codes is not None:
