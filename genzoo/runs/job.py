@@ -202,7 +202,11 @@ class Job:
             "resumed_at": self.trainer.state.step,
         }
         self.folder.update_record(
-            settings=settings, parameters=facts["parameters"], images=facts["images"], pid=os.getpid()
+            settings=settings,
+            parameters=facts["parameters"],
+            images=facts["images"],
+            pid=os.getpid(),
+            mapped={name: split.mapped for name, split in self.parts.items()},
         )
         self.reporter.started(self.folder.path, self.experiment.plan, settings, facts)
         end = Progress(

@@ -85,6 +85,7 @@ def test_training_from_the_file_is_training_from_memory(pictures: Path, tmp_path
             viz=[],
             out=tmp_path / cache,
         )
+        assert run.record["mapped"] == dict.fromkeys(("train", "test"), cache == "always")
         return run.model.state_dict()
 
     one, other = weights("always"), weights("never")
