@@ -39,8 +39,14 @@ class Settings:
 
     @contextmanager
     def autocast(self) -> Generator[None]:
-        """Autocast of the training step."""
-        with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
+        """Autocast of the training step. In float32 a caller's is turned off; where there is none, nothing is done, since
+        entering one takes a part of a small model's step.
+        """
+        device, wanted = self.device.split(":")[0], self.precision == "bf16"
+        if not wanted and not torch.is_autocast_enabled(device):
+            yield
+            return
+        with torch.autocast(device, torch.bfloat16, enabled=wanted):
             yield
 
     @contextmanager
