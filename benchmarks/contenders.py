@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+os.environ["TQDM_DISABLE"] = "1"  # pythae's progress bar; read when tqdm is first imported
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -184,7 +186,6 @@ class Pythae:
 
     def __init__(self, split: Split, batch_size: int) -> None:
         logging.disable(logging.INFO)
-        os.environ["TQDM_DISABLE"] = "1"
         from pythae.data.datasets import BaseDataset  # pyright: ignore[reportMissingImports]
         from pythae.trainers import BaseTrainer, BaseTrainerConfig  # pyright: ignore[reportMissingImports]
 
