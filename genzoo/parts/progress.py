@@ -46,19 +46,19 @@ class Progress:
         if self._live:
             self._show(text)
         else:
-            self._write(text + "\n")
+            write_to_stderr(text + "\n")
 
     def line(self, text: str) -> None:
         """Say something else on a line of its own."""
         self._clear()
-        self._write(text + "\n")
+        write_to_stderr(text + "\n")
 
     def close(self) -> None:
         """Leave a clean line, and say how long it took if all is done."""
         self._clear()
         if self._done >= self._total:
             seconds = time.monotonic() - self._began
-            self._write(f"{self._title}: {self._total:,} {self._unit} in {_span(seconds)}, {self._speed()}.\n")
+            write_to_stderr(f"{self._title}: {self._total:,} {self._unit} in {duration(seconds)}, {self._speed()}.\n")
 
     def _speed(self) -> str:
         seconds = max(time.monotonic() - self._began, 1e-9)
@@ -67,33 +67,36 @@ class Progress:
     def _left(self) -> str:
         counted = self._done - self._before
         seconds = (time.monotonic() - self._began) / max(counted, 1) * (self._total - self._done)
-        return _span(seconds) if counted else "unknown"
+        return duration(seconds) if counted else "unknown"
 
     def _show(self, text: str) -> None:
         columns = shutil.get_terminal_size().columns - 1
         text = text[:columns]
-        self._write("\r" + text.ljust(min(self._width, columns)))
+        write_to_stderr("\r" + text.ljust(min(self._width, columns)))
         self._width = len(text)
 
     def _clear(self) -> None:
         if self._width:
-            self._write("\r" + " " * self._width + "\r")
+            write_to_stderr("\r" + " " * self._width + "\r")
             self._width = 0
 
-    def _write(self, text: str) -> None:
-        stream: TextIO | None = sys.stderr
-        if stream is None:
-            return
-        try:
-            encoding = stream.encoding or "ascii"
-            stream.write(text.encode(encoding, errors="replace").decode(encoding))
-            stream.flush()
-        except (OSError, ValueError):
-            # Whoever read stderr is gone; the work goes on.
-            pass
+
+def write_to_stderr(text: str) -> None:
+    """Write what people watch: unknown characters as ``?``, and nothing where stderr is gone."""
+    stream: TextIO | None = sys.stderr
+    if stream is None:
+        return
+    try:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, errors="replace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError):
+        # Whoever read stderr is gone; the work goes on.
+        pass
 
 
-def _span(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time span as ``4:05`` or ``1:02:03``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from genzoo.parts.progress import duration, write_to_stderr
 from genzoo.runs.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -97,34 +98,15 @@ class ConsoleReporter(Reporter):
     def _show(self, text: str) -> None:
         columns = shutil.get_terminal_size().columns - 1
         text = text[:columns]
-        self._write("\r" + text.ljust(min(self._width, columns)))
+        write_to_stderr("\r" + text.ljust(min(self._width, columns)))
         self._width = len(text)
 
     def _line(self, text: str) -> None:
         if self._live and self._width:
-            self._write("\r" + " " * self._width + "\r")
+            write_to_stderr("\r" + " " * self._width + "\r")
             self._width = 0
         self._spoke = time.monotonic()
-        self._write(text + "\n")
-
-    def _write(self, text: str) -> None:
-        stream: TextIO | None = sys.stderr
-        if stream is None:
-            return
-        try:
-            encoding = stream.encoding or "ascii"
-            stream.write(text.encode(encoding, errors="replace").decode(encoding))
-            stream.flush()
-        except (OSError, ValueError):
-            # Whoever read stderr is gone; training goes on.
-            pass
-
-
-def duration(seconds: float) -> str:
-    """A time span as ``4:05`` or ``1:02:03``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        write_to_stderr(text + "\n")
 
 
 def _numbers(means: Mapping[str, Any]) -> str:
