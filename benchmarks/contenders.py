@@ -21,6 +21,8 @@ from torch.nn import functional
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import plan
+from genzoo.engine.data import Loader
+from genzoo.engine.settings import choose
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Tick, Trainer
 from genzoo.host import host
@@ -94,7 +96,10 @@ class Bare:
         assert isinstance(self._encoder, nn.Module)
         assert isinstance(self._decoder, nn.Module)
         self._optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-        self._batches = [split.batch(slice(i, i + batch_size)).image for i in range(0, len(split), batch_size)]
+        loader = Loader(made.dataset, split, "cpu", channels_last=choose(made.plan.train, model).channels_last)
+        self._batches = [
+            loader.batch(slice(i, i + batch_size), training=True).image for i in range(0, len(split), batch_size)
+        ]
         self._bf16 = precision == "bf16"
         model.train()
 

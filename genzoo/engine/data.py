@@ -27,7 +27,7 @@ class Loader:
         self._dataset = dataset
         self.split = split if split.mapped else split.to(device)
         self._device = torch.device(device)
-        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._channels_last = channels_last
 
     def __len__(self) -> int:
         return len(self.split)
@@ -39,7 +39,7 @@ class Loader:
             part = self._copied(part)
         batch = part.batch()
         image = self._dataset.transform(batch.image, training=training)
-        return batch.with_image(image.contiguous(memory_format=self._format))
+        return batch.with_image(_channels_last(image) if self._channels_last else image.contiguous())
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """The order of an epoch's images, a pure function of seed and epoch."""
@@ -65,3 +65,13 @@ class Loader:
         if part.pages is not None:
             part.pages.read(part.images.nbytes)
         return Split(images, copy(part.labels), copy(part.factors))
+
+
+def _channels_last(image: Tensor) -> Tensor:
+    """Images ``[B, C, H, W]`` in the memory format channels_last, with its strides where one channel would leave a choice.
+
+    Of one channel, torch takes other strides for contiguous, and what a convolution makes of it then lies so that every
+    later layer has to turn it round.
+    """
+    _, c, h, w = image.shape
+    return image.contiguous(memory_format=torch.channels_last).as_strided(image.shape, (c * h * w, 1, w * c, c))

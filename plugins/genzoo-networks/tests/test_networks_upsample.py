@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from genzoo_networks.upsample import Upsample2d, padded, sub_pixel
+from genzoo_networks import upsample
+from genzoo_networks.upsample import Upsample2d, gradient, product, sub_pixel, torchs_own
 
 KERNELS = [(3, 3), (4, 4), (3, 4), (4, 3)]
 
@@ -19,27 +22,31 @@ def pair(kernel: tuple[int, int], out: int, size: tuple[int, int]) -> tuple[nn.C
     return reference, ours, torch.randn(3, 6, *size)
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("way", [gradient, sub_pixel, product, torchs_own])
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3)])
-def test_padded_kernels_give_the_transposed_convolution_in_float64(
-    kernel: tuple[int, int], size: tuple[int, int]
+def test_every_way_gives_the_transposed_convolution_and_its_gradients_in_float64(
+    way: Callable[[Tensor, Tensor, Tensor], Tensor], kernel: tuple[int, int], size: tuple[int, int], last: bool
 ) -> None:
-    reference, _, x = pair(kernel, 5, size)
+    if way in {sub_pixel, product} and kernel != (4, 4):
+        pytest.skip("for kernels of 4 alone")
+    reference, _, x = pair(kernel, 3, size)
     reference.double()
     assert reference.bias is not None
-    torch.testing.assert_close(
-        padded(x.double(), reference.weight, reference.bias), reference(x.double()), rtol=0, atol=1e-13
+    wanted = [x.double().requires_grad_(), reference.weight, reference.bias]
+    expected = reference(wanted[0])
+    cotangent = torch.randn_like(expected)
+    given = [tensor.detach().clone().requires_grad_() for tensor in wanted]
+    if last:
+        given[0] = given[0].detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    got = upsample._Faster.apply(*given, way)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-13)
+    pairs = zip(
+        torch.autograd.grad(got, given, cotangent), torch.autograd.grad(expected, wanted, cotangent), strict=True
     )
-
-
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3)])
-def test_sub_pixels_give_the_transposed_convolution_in_float64(size: tuple[int, int]) -> None:
-    reference, _, x = pair((4, 4), 3, size)
-    reference.double()
-    with torch.no_grad():
-        assert reference.bias is not None
-        got = sub_pixel(x.double(), reference.weight, reference.bias)
-        torch.testing.assert_close(got, reference(x.double()), rtol=0, atol=1e-13)
+    for ours, torchs in pairs:
+        torch.testing.assert_close(ours, torchs, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -64,8 +71,9 @@ def test_bfloat16_forward_and_gradients_are_torchs_within_rounding(kernel: tuple
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_float32_forward_and_gradients_are_torchs(kernel: tuple[int, int]) -> None:
-    reference, ours, x = pair(kernel, 1, (4, 5))
+@pytest.mark.parametrize("out", [1, 5])
+def test_float32_forward_and_gradients_are_torchs(kernel: tuple[int, int], out: int) -> None:
+    reference, ours, x = pair(kernel, out, (4, 5))
     seen: list[tuple[Tensor, ...]] = []
     for layer in (reference, ours):
         image = x.clone().requires_grad_()
@@ -78,20 +86,23 @@ def test_float32_forward_and_gradients_are_torchs(kernel: tuple[int, int]) -> No
         torch.testing.assert_close(got, expected)
 
 
-def test_the_faster_way_is_taken_where_it_gains_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "out", "half", "whole"),
+    [((3, 3), 5, "gradient", "gradient"), ((4, 4), 1, "sub_pixel", "product"), ((4, 4), 5, "torchs_own", "torchs_own")],
+)
+def test_each_precision_takes_the_way_that_gains_and_float64_none(
+    monkeypatch: pytest.MonkeyPatch, kernel: tuple[int, int], out: int, half: str, whole: str
+) -> None:
     taken: list[str] = []
-    monkeypatch.setattr("genzoo_networks.upsample.padded", lambda *a: taken.append("padded") or padded(*a))
-    monkeypatch.setattr("genzoo_networks.upsample.sub_pixel", lambda *a: taken.append("sub_pixel") or sub_pixel(*a))
-    for kernel, out in [((3, 3), 5), ((4, 4), 1), ((4, 4), 5)]:
-        _, ours, x = pair(kernel, out, (4, 4))
-        with torch.no_grad():
-            with torch.autocast("cpu", torch.bfloat16):
-                ours(x)
-            taken.append("float32:")
+    for way in (gradient, sub_pixel, product, torchs_own):
+        monkeypatch.setattr(upsample, way.__name__, lambda *a, way=way: taken.append(way.__name__) or way(*a))
+    _, ours, x = pair(kernel, out, (4, 4))
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
             ours(x)
-            ours.double()(x.double())
-            taken.append(";")
-    assert "".join(taken) == "paddedfloat32:;sub_pixelfloat32:sub_pixel;float32:;"
+        ours(x)
+        ours.double()(x.double())
+    assert taken == [half, whole]
 
 
 def test_only_the_gradients_asked_for_are_computed() -> None:
