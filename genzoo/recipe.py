@@ -43,6 +43,9 @@ class TrainOptions(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Arithmetic of the training step.")
     compile: bool = Field(False, description="Compile the model with torch.compile.")
     eval_batch_size: int = Field(500, ge=1, description="Images a batch when evaluating.")
+    eval_every: int = Field(
+        1, ge=1, description="Epochs between evaluations of the test images; the first and the last always are."
+    )
     viz_every: int = Field(5, ge=0, description="Redraw the figures every E epochs; 0: after the first and the last.")
     checkpoint_every: int = Field(1, ge=1, description="Epochs between checkpoints.")
     keep: int = Field(2, ge=1, description="How many of the last checkpoints to keep.")

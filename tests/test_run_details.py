@@ -238,6 +238,29 @@ def test_a_run_that_ends_by_patience_keeps_its_last_weights(tmp_path: Path) -> N
     assert run.loaded.epoch == last["epoch"]
 
 
+def test_test_images_are_evaluated_as_often_as_asked_and_first_and_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = genzoo.run("vae", **SMALL, epochs=8, limit=32, eval_every=3, out=tmp_path)
+    tested = {row["epoch"]: row["test"] for row in run.history if "test" in row}
+    assert list(tested) == [1, 3, 6, 8]
+    every = genzoo.run("vae", **SMALL, epochs=8, limit=32, out=tmp_path)
+    assert tested == {row["epoch"]: row["test"] for row in every.history if row["epoch"] in tested}
+    assert [row["train"] for row in run.history] == [row["train"] for row in every.history]
+
+
+def test_while_a_run_goes_on_its_listing_has_its_latest_test_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = genzoo.run("vae", **SMALL, epochs=5, limit=32, eval_every=3, out=tmp_path)
+    metrics = run.folder.metrics_file
+    metrics.write_text("".join(line for line in metrics.read_text().splitlines(keepends=True)[:-1]))
+    assert execute(["runs", "list", "--out", str(tmp_path), "--json"]) == 0
+    [listed] = json.loads(capsys.readouterr().out)
+    assert listed["epoch"] == 4
+    assert listed["numbers"] == next(row["test"] for row in run.history if row["epoch"] == 3)
+
+
 # The best checkpoint.
 
 

@@ -192,13 +192,14 @@ def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
         click.echo(f"Warning: {error.message}", err=True)
         record = {"status": "unreadable"}
     last = folder.last_row()
+    tested = last if last and "test" in last else next((r for r in reversed(folder.rows("epoch")) if "test" in r), last)
     return {
         "name": folder.path.name,
         "path": str(folder.path),
         "title": record.get("title", ""),
         "status": _status(folder, record),
         "epoch": last["epoch"] if last else None,
-        "numbers": (last.get("test") or last["train"]) if last else None,
+        "numbers": (tested.get("test") or tested["train"]) if tested else None,
     }
 
 

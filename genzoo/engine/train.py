@@ -264,20 +264,27 @@ class Trainer:
             "quantities": values,
             "train": self._totals.means(),
         }
-        for name in ("holdout", "test"):
-            if name in self.loaders and len(self.loaders[name]):
-                row[name] = self._evaluate(name, values, signals)
+        if self._has("holdout"):
+            row["holdout"] = self._evaluate("holdout", values, signals)
+        best = self._is_best(row)
+        epoch = state.epochs_done + 1
+        last_epoch = epoch == self.epochs or (not best and self._out_of_patience(epoch))
+        if self._has("test") and (epoch == 1 or last_epoch or epoch % self.options.eval_every == 0):
+            row["test"] = self._evaluate("test", values, signals)
         row["seconds"] = round(seconds, 3)
         row["images_per_second"] = round(self._trained / seconds, 1) if self._trained else None
-        best = self._is_best(row)
+        if best:
+            state.best_elbo, state.best_epoch = row["holdout"]["elbo"], epoch
         self.observer.epoch(row)
-        state.epochs_done += 1
+        state.epochs_done = epoch
         state.step_in_epoch = 0
         self._totals = Totals()
-        last_epoch = state.epochs_done == self.epochs or self._out_of_patience()
-        if best or last_epoch or state.epochs_done % self.options.checkpoint_every == 0:
+        if best or last_epoch or epoch % self.options.checkpoint_every == 0:
             self.observer.save(self, best=best)
         self.observer.epoch_over(self, row)
+
+    def _has(self, split: str) -> bool:
+        return split in self.loaders and len(self.loaders[split]) > 0
 
     def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals) -> dict[str, Any]:
         means = evaluate(
@@ -301,16 +308,14 @@ class Trainer:
 
     def _is_best(self, row: Mapping[str, Any]) -> bool:
         elbo = row["holdout"]["elbo"] if "holdout" in row else None
-        if elbo is None or (self.state.best_elbo is not None and elbo <= self.state.best_elbo):
-            return False
-        self.state.best_elbo, self.state.best_epoch = elbo, row["epoch"]
-        return True
+        return elbo is not None and (self.state.best_elbo is None or elbo > self.state.best_elbo)
 
-    def _out_of_patience(self) -> bool:
+    def _out_of_patience(self, epochs_done: int | None = None) -> bool:
         patience = self.options.patience
         if patience is None or self.state.best_elbo is None:
             return False
-        return self.state.epochs_done - self.state.best_epoch >= patience
+        done = self.state.epochs_done if epochs_done is None else epochs_done
+        return done - self.state.best_epoch >= patience
 
     def _set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:

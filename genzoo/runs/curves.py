@@ -41,8 +41,10 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
             floor = _LEAST if scale == "log" else -math.inf
             floored = False
             for index, (name, history) in enumerate(zip(names, histories, strict=True)):
-                epochs = [row["epoch"] for row in history]
-                values = [(row.get("test") or row["train"])[key] for row in history]
+                split = "test" if any("test" in row for row in history) else "train"
+                rows = [row for row in history if split in row]
+                epochs = [row["epoch"] for row in rows]
+                values = [row[split][key] for row in rows]
                 floored |= min(values) < floor
                 values = [max(value, floor) for value in values]
                 shown = printable(name, 60)

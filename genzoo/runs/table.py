@@ -167,7 +167,7 @@ def _value(path: str, row: RowSpec, run: RunFolder) -> float:
     first, *rest = path.split(".")
     if first == "epochs_until":
         assert row.threshold is not None
-        rows = run.rows("epoch")
+        rows = [each for each in run.rows("epoch") if "test" in each]
         passed = [each["epoch"] for each in rows if _number(each["test"], rest, path, row) <= row.threshold]
         return float(passed[0]) if passed else math.inf
     if first == "metrics":

@@ -49,6 +49,7 @@ def test_config_toml_repeats_the_run(tmp_path: Path) -> None:
     [
         pytest.param({}, id="vae"),
         pytest.param({"train": {"holdout": 12, "optimizer": "rmsprop"}}, id="holdout-rmsprop"),
+        pytest.param({"train": {"eval_every": 3, "epochs": 5}}, id="evaluated-seldom", marks=pytest.mark.slow),
         pytest.param(VQ, id="vq-vae-fitted-prior", marks=pytest.mark.slow),
     ],
 )

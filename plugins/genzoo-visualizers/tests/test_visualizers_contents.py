@@ -428,13 +428,14 @@ def test_curves_are_those_of_the_history():
     assert drawn == [[100.0, 90.0], [5.0, 6.0], [20.0, 15.0]]
 
 
-def test_missing_and_infinite_values_leave_gaps():
+def test_infinite_values_leave_gaps_and_epochs_that_were_not_evaluated_none():
     rows = history([1.0, 1.0, 1.0])
-    rows[0]["test"] = None
+    rows[1]["test"] = None
     rows[1]["train"] = {"distortion": float("nan"), "rate": 0.0, "ratio": float("inf")}
     figure = curves(rows)
     lines = figure.axes[2].get_lines()
-    assert np.isnan(lines[0].get_ydata()[0])
+    assert list(lines[0].get_xdata()) == [1, 3]
+    assert np.isfinite(lines[0].get_ydata()).all()
     assert np.isnan(lines[1].get_ydata()[1])
 
 

@@ -60,11 +60,12 @@ class TrainingCurves(Visualizer):
                 for begin, end in _below_greatest(epochs, beta):
                     axes.axvspan(begin, end, color=_WARM_UP, zorder=0, linewidth=0)
             for split, colour, line in _SPLITS:
-                values = [_number((row.get(split) or {}).get(key)) for row in history]
-                if any(map(math.isfinite, values)):
+                # Test images may be evaluated more seldom than every epoch; the line goes on across those left out.
+                values = {int(row["epoch"]): _number(row[split].get(key)) for row in history if row.get(split)}
+                if any(map(math.isfinite, values.values())):
                     axes.plot(
-                        epochs,
-                        values,
+                        list(values),
+                        list(values.values()),
                         line,
                         color=colour,
                         label=split,
