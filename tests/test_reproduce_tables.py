@@ -154,8 +154,26 @@ at_least = 0
         assert said in capsys.readouterr().err
     assert len(list(all_runs(out))) == 1
 
-    # A number that the run was not asked for, or another option, makes it another.
-    recipe.write_text(recipe.read_text() + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 2 }\n")
+    # Nor does a run of a time that knew fewer options.
+    config = started.config_file.read_text()
+    assert "eval_every = 1\n" in config
+    started.config_file.write_text(config.replace("eval_every = 1\n", ""))
     assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
-    assert "is used" not in capsys.readouterr().err
+    assert "is finished and used again" in capsys.readouterr().err
+
+    # A number that the run was not asked for is measured, once.
+    mine = recipe.read_text()
+    recipe.write_text(mine + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 2 }\n")
+    for measured in (True, False):
+        assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
+        assert ("It has no elbo yet" in capsys.readouterr().err) == measured
+    assert started.record()["metrics"]["elbo"]["values"]["elbo"] < 0
+    assert len(list(all_runs(out))) == 1
+
+    # The same number by another option, or another option, makes it another run, and the first keeps what it has.
+    recipe.write_text(mine + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 3 }\n")
+    before = started.record()["metrics"]
+    assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
+    assert "was made with other options" in capsys.readouterr().err
+    assert started.record()["metrics"] == before
     assert len(list(all_runs(out))) == 2

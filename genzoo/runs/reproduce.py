@@ -16,7 +16,8 @@ A reproduction is a TOML file that a plugin ships:
     at_most = 138.00
 
 Runs that are finished are used again and interrupted ones resumed, so a reproduction goes on where it stopped. A finished
-run of the same recipe and seed that `genzoo run --recipe` left in the folder of runs is used too.
+run of the same recipe and seed that `genzoo run --recipe` left in the folder of runs is used too, and measured first where
+it has not all the metrics.
 """
 
 from __future__ import annotations
@@ -102,17 +103,17 @@ def _run(key: str, recipe: Recipe, folder: Path, out: Path, host: Host, reporter
     before = Path(known[key]) if key in known else None
     if before is not None and is_run(before):
         existing = RunFolder(before)
-        if not _repeats(existing, read_recipe_text(resolved.recipe())):
+        if not _repeats(existing, read_recipe_text(resolved.recipe()), host):
             reporter.note(f"{before} was made with other options; it is run anew.")
         elif existing.record().get("status") == "finished":
             reporter.note(f"{before} is finished and used again.")
-            return existing
+            return _measured(existing, resolved.recipe(), host, reporter)
         else:
             return resume(existing, host, reporter=reporter).folder
-    if elsewhere := _finished_run(resolved.recipe(), out):
+    if elsewhere := _finished_run(resolved.recipe(), out, host):
         reporter.note(f"{elsewhere.path} is a finished run of the same recipe and is used.")
         storage.replace_json(index, {**known, key: str(elsewhere.path.resolve())})
-        return elsewhere
+        return _measured(elsewhere, resolved.recipe(), host, reporter)
 
     class Watching(_Relay):
         """Notes the folder as soon as there is one, so that an interrupted run is found again."""
@@ -124,24 +125,38 @@ def _run(key: str, recipe: Recipe, folder: Path, out: Path, host: Host, reporter
     return start(resolved, host, out=out, name=key, reporter=Watching(reporter)).folder
 
 
-def _finished_run(recipe: Recipe, out: Path) -> RunFolder | None:
+def _finished_run(recipe: Recipe, out: Path, host: Host) -> RunFolder | None:
     """The newest finished run of the recipe below ``out``."""
     wanted = read_recipe_text(recipe)
     for run in reversed(list(all_runs(out))):
         try:
-            if run.record().get("status") == "finished" and _repeats(run, wanted):
+            if run.record().get("status") == "finished" and _repeats(run, wanted, host):
                 return run
         except GenzooError:
             continue
     return None
 
 
-def _repeats(run: RunFolder, wanted: Recipe) -> bool:
-    """Whether a run is of the recipe and measures all that it asks for; figures and further metrics are no difference."""
-    found = read_recipe(run.config_file)
+def _repeats(run: RunFolder, wanted: Recipe, host: Host) -> bool:
+    """Whether a run is of the recipe; figures are no difference, nor are metrics, but the same one with other options.
+
+    What the run's config.toml does not say, because it was written before there was such an option, is the default.
+    """
+    found = read_recipe_text(plan(read_recipe(run.config_file), host).recipe())
     asides = {"summary", "visualizers", "metrics"}
     same = found.model_dump(exclude=asides) == wanted.model_dump(exclude=asides)
-    return same and all(found.metrics.get(key) == part for key, part in wanted.metrics.items())
+    return same and all(found.metrics.get(key, part) == part for key, part in wanted.metrics.items())
+
+
+def _measured(run: RunFolder, wanted: Recipe, host: Host, reporter: Reporter) -> RunFolder:
+    """A finished run, once it has all the metrics that the recipe asks for."""
+    from genzoo.runs.execute import resume
+
+    had = read_recipe(run.config_file).metrics
+    if missing := {key: part for key, part in wanted.metrics.items() if key not in had}:
+        reporter.note(f"It has no {', '.join(missing)} yet, which is measured now.")
+        resume(run, host, metrics=missing, reporter=reporter)
+    return run
 
 
 def read_recipe_text(recipe: Recipe) -> Recipe:
