@@ -22,9 +22,10 @@ from torch.nn import functional
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import plan
 from genzoo.engine.data import Loader
+from genzoo.engine.observer import Tick
 from genzoo.engine.settings import choose
 from genzoo.engine.signals import Signals
-from genzoo.engine.train import Tick, Trainer
+from genzoo.engine.train import Trainer
 from genzoo.host import host
 from genzoo.recipe import Part, Recipe
 from genzoo.types import Split

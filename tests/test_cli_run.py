@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from genzoo.cli import execute
-from genzoo.engine.train import Tick
+from genzoo.engine.observer import Tick
 from genzoo.host import Host, Problem, host
 from genzoo.runs.console import ConsoleReporter
 from genzoo.runs.find import all_runs

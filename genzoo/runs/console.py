@@ -14,7 +14,7 @@ from genzoo.runs.reporter import Reporter
 
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
-    from genzoo.engine.train import Tick
+    from genzoo.engine.observer import Tick
 
 QUIET_SECONDS = 30.0
 """Seconds between two progress lines within an epoch where there is no terminal."""

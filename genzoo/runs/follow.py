@@ -12,8 +12,9 @@ from typing import Any
 
 from genzoo.compose.build import Experiment
 from genzoo.engine.checkpoint import load_checkpoint, read_state
+from genzoo.engine.observer import Tick
 from genzoo.engine.signals import Signals
-from genzoo.engine.train import Tick, Trainer
+from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
 from genzoo.errors import GenzooError, UsageError
 from genzoo.types import Kind, Split

@@ -15,8 +15,9 @@ import torch
 from genzoo import storage
 from genzoo.compose.build import Experiment
 from genzoo.engine.checkpoint import BEST, prune, save_checkpoint
+from genzoo.engine.observer import Tick
 from genzoo.engine.signals import Signals, StopRequested
-from genzoo.engine.train import Tick, Trainer
+from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
 from genzoo.errors import GenzooError, Interrupted, WorkerLost
 from genzoo.host import Host, Problem

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
-    from genzoo.engine.train import Tick
+    from genzoo.engine.observer import Tick
 
 
 class Reporter:
