@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from genzoo import estimators
@@ -127,6 +128,23 @@ def test_samples_are_seeded_images() -> None:
     first, again = model.sample(3, seed=1), model.sample(3, seed=1)
     assert first.shape == (3, *IMAGE.shape)
     assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("none", None), ("layer", nn.LayerNorm), ("batch", nn.BatchNorm1d)])
+def test_every_hidden_layer_is_normalised_as_asked(norm: str, kind: type[nn.Module] | None) -> None:
+    model = LadderVAE(LadderOptions(latent_dims=(2, 3), widths=(8, 8), norm=norm), reference_parts(IMAGE))
+    norms = [m for m in model.modules() if isinstance(m, (nn.LayerNorm, nn.BatchNorm1d))]
+    # Two on the way up, two on the way down, and one of the features that the network makes.
+    assert [type(m) for m in norms] == ([] if kind is None else [kind] * 5)
+
+
+@pytest.mark.parametrize(("norm", "alone"), [("layer", True), ("batch", False)])
+def test_layer_normalisation_alone_leaves_images_independent(norm: str, alone: bool) -> None:
+    torch.manual_seed(0)
+    model = LadderVAE(LadderOptions(latent_dims=(2, 3), widths=(8, 8), norm=norm), reference_parts(IMAGE)).double()
+    batch = images(6)
+    whole, part = (model.encode(Batch(images)).latents[0].posterior.mean for images in (batch.image, batch.image[:3]))
+    assert torch.allclose(whole[:3], part) == alone
 
 
 def test_wrong_number_of_latents_and_widths() -> None:

@@ -68,3 +68,21 @@ def test_the_weights_start_as_named(start: str, deviation: float) -> None:
 def test_impossible_shapes_are_refused_by_name(shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="mlp: decoder must have shapes of whole numbers from 1"):
         MLP(MLPOptions()).decoder((2,), shape)
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm)])
+def test_a_normalisation_stands_before_every_activation_of_a_hidden_layer(norm: str, kind: type[nn.Module]) -> None:
+    body = MLP(MLPOptions(hidden=(16, 8), norm=norm)).encoder((2,), (4,))
+    assert [type(m) for m in body.children()] == [nn.Linear, kind, nn.ReLU] * 2 + [nn.Linear]
+
+
+def test_layer_normalisation_leaves_images_independent() -> None:
+    images = torch.randn(5, 2)
+    layer, batch = (MLP(MLPOptions(hidden=(16,), norm=norm)).encoder((2,), (4,)) for norm in ("layer", "batch"))
+    torch.testing.assert_close(layer(images)[:2], layer(images[:2]))
+    assert not torch.allclose(batch(images)[:2], batch(images[:2]))
+
+
+def test_gates_are_not_normalised() -> None:
+    with pytest.raises(ValueError, match="norm must be none with gated layers, got batch"):
+        MLPOptions(activation="gated", norm="batch")

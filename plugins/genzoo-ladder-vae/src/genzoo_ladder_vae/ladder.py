@@ -37,7 +37,10 @@ class LadderVAE(Model):
     References:
         Sønderby et al. 2016, Ladder Variational Autoencoders, section 2 and equations 18 and 19.
 
-    Differs from the paper: no batch normalisation, and log-variances in place of a softplus.
+    Without normalisation the features that the upper levels see fade on their way up, and those levels carry nothing from
+    the first epoch on. The paper's is ``norm="batch"``; the default keeps the images of a batch independent.
+
+    Differs from the paper: layer normalisation by default, and log-variances in place of a softplus.
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.REAL_LATENT, Capability.HIERARCHICAL})
@@ -50,14 +53,21 @@ class LadderVAE(Model):
         # From here on bottom first, as features are computed.
         dims, widths = options.latent_dims[::-1], options.widths[::-1]
 
+        def layer(size: int, width: int) -> list[nn.Module]:
+            return [nn.Linear(size, width), *norm(width), activation(options.activation)]
+
+        def norm(width: int) -> list[nn.Module]:
+            if options.norm == "none":
+                return []
+            return [nn.BatchNorm1d(width) if options.norm == "batch" else nn.LayerNorm(width)]
+
         def hidden(size: int, width: int) -> list[nn.Module]:
-            first, second = activation(options.activation), activation(options.activation)
-            return [nn.Linear(size, width), first, nn.Linear(width, width), second]
+            return [*layer(size, width), *layer(width, width)]
 
         channels = parts.likelihood.channels(parts.image)
         self.encoder = parts.network.encoder(parts.image.shape, (widths[0],))
         self.decoder = parts.network.decoder((dims[0],), (channels, *parts.image.shape[1:]))
-        self.first = activation(options.activation)
+        self.first = nn.Sequential(*norm(widths[0]), activation(options.activation))
         below = widths if self._top_down else dims
         self.up = nn.ModuleList(
             nn.Sequential(*hidden(size, width)) for size, width in zip(below, widths[1:], strict=False)
@@ -94,7 +104,7 @@ class LadderVAE(Model):
 
     def _below(self, above: Tensor, level: int) -> DiagonalNormal:
         """p(z_l | z_{l+1}) of a level counted from 0 at the bottom."""
-        return diagonal_normal(self.down[level](above))
+        return diagonal_normal(over_leading(self.down[level], above, self.levels[-2 - level].shape))
 
     def _infer(self, image: Tensor, samples: int) -> tuple[list[DiagonalNormal], list[Tensor]]:
         """Posterior and draw of each level, top first."""

@@ -26,6 +26,11 @@ class LadderOptions(Options):
         description="top-down: the posterior of a level merges what the image says with what the level above predicts; "
         "bottom-up: the posterior of a level depends on the level below alone.",
     )
+    norm: Literal["none", "layer", "batch"] = Field(
+        "layer",
+        description="Normalisation of the hidden layers between levels; without any the upper levels tend to collapse. "
+        "batch is the paper's and wants more than one image a batch; layer leaves images independent of each other.",
+    )
     activation: Activation = Field("leaky-relu", description="Activation of the hidden layers between levels.")
 
     tiny: ClassVar[dict[str, Any]] = {"latent_dims": (2, 3), "widths": (8, 8)}

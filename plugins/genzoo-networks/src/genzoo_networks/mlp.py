@@ -39,8 +39,11 @@ class MLP(Network):
     ``hidden=(200, 200), activation="tanh", initialisation="xavier"`` is the network of the IWAE,
     ``hidden=(300, 300), activation="gated", initialisation="he"`` that of the VampPrior.
 
+    Batch normalisation makes the images of a training batch depend on each other, and wants more than one a batch; layer
+    normalisation does neither.
+
     Args:
-        options: Widths, activation and start of the weights.
+        options: Widths, activation, normalisation and start of the weights.
 
     Example:
         >>> import torch
@@ -70,7 +73,7 @@ class MLP(Network):
             if self.options.activation == "gated":
                 layers.append(GatedLinear(old, new))
             else:
-                layers += [nn.Linear(old, new), activation(self.options.activation)]
+                layers += [nn.Linear(old, new), *self._norm(new), activation(self.options.activation)]
         layers.append(nn.Linear(widths[-1], math.prod(output)))
         if len(output) > 1:
             layers.append(nn.Unflatten(1, output))
@@ -78,6 +81,11 @@ class MLP(Network):
         if self.options.initialisation != "torch":
             body.apply(self._initialise)
         return body
+
+    def _norm(self, width: int) -> list[nn.Module]:
+        if self.options.norm == "none":
+            return []
+        return [nn.BatchNorm1d(width) if self.options.norm == "batch" else nn.LayerNorm(width)]
 
     def _initialise(self, module: nn.Module) -> None:
         if not isinstance(module, nn.Linear):

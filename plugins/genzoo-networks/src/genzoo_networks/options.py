@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genzoo.options import Options
 from genzoo.parts.activation import Activation
@@ -45,9 +45,18 @@ class MLPOptions(Options):
     activation: Activation | Literal["gated"] = Field(
         "relu", description="Activation of the hidden layers; gated multiplies a linear map by the sigmoid of another."
     )
+    norm: Literal["none", "batch", "layer"] = Field(
+        "none", description="Normalisation between a hidden layer's linear map and its activation."
+    )
     initialisation: Literal["torch", "xavier", "he"] = Field(
         "torch",
         description="Start of the weights: torch's own, uniform by Glorot, or normal by He; the last two with zero biases.",
     )
 
     tiny: ClassVar[dict[str, Any]] = {"hidden": (16,)}
+
+    @model_validator(mode="after")
+    def _gates_are_not_normalised(self) -> Self:
+        if self.norm != "none" and self.activation == "gated":
+            raise ValueError(f"norm must be none with gated layers, got {self.norm}")
+        return self
