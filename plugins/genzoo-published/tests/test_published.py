@@ -54,6 +54,12 @@ def test_runs_that_are_compared_differ_in_what_is_compared_alone() -> None:
     assert differences("sprites-beta-1", "sprites-beta-4") == {"loss.options.beta"}
 
 
+def test_the_dynamic_one_layer_vae_has_the_published_network_and_epochs() -> None:
+    assert differences("one-layer-vae", "one-layer-vae-dynamic") == {
+        "dataset.options.binarize", "schedulers.lr", "train.lr", "train.eval_every",
+    }  # fmt: skip
+
+
 def test_likelihoods_are_measured_on_binary_images() -> None:
     for name in RECIPES:
         found = resolved(name).recipe()

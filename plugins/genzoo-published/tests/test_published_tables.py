@@ -21,7 +21,10 @@ TABLES = [item.name for item in MINE if item.kind == "reproduction"]
 
 CODES = {"codebook-perplexity": 80.0, "usage": 0.9, "unigram": 4.3, "prior": 1.3}
 MET: dict[str, dict[str, dict[str, Any]]] = {
-    "likelihood-one-layer": {"vae": {"nll": {"nll": 90.48, "standard_error": 0.2}}},
+    "likelihood-one-layer": {
+        "dynamic": {"nll": {"nll": 90.48, "standard_error": 0.2}},
+        "static": {"nll": {"nll": 92.0, "standard_error": 0.2}},
+    },
     "likelihood-iwae": {"k5": {"nll": {"nll": 87.0}}, "k1": {"nll": {"nll": 87.9}}},
     "likelihood-vampprior": {"vampprior": {"nll": {"nll": 84.0}}, "normal": {"nll": {"nll": 85.1}}},
     "likelihood-ladder": {"two": {"nll": {"nll": 86.0}}, "one": {"nll": {"nll": 86.1}}},
@@ -35,7 +38,7 @@ MET: dict[str, dict[str, dict[str, Any]]] = {
 """Table → experiment → metric → numbers that meet every bar, some just so."""
 
 SHORT: list[tuple[str, str, str, dict[str, Any]]] = [
-    ("likelihood-one-layer", "vae", "nll", {"nll": 90.49, "standard_error": 0.2}),
+    ("likelihood-one-layer", "dynamic", "nll", {"nll": 90.49, "standard_error": 0.2}),
     ("likelihood-iwae", "k5", "nll", {"nll": 87.2}),
     ("likelihood-iwae", "k1", "nll", {"nll": 86.0}),
     ("likelihood-vampprior", "normal", "nll", {"nll": 84.9}),

@@ -6,6 +6,7 @@ from genzoo.declare import Resource, hookimpl
 
 RECIPES = {
     "one-layer-vae": "One ReLU layer of 400, 40 latent dimensions, static binarization, 500 epochs",
+    "one-layer-vae-dynamic": "The same with dynamic binarization and a learning rate that falls by a cosine",
     "iwae-k5": "The importance-weighted autoencoder with five samples, 784-200-200 tanh, 60 epochs",
     "iwae-k1": "The VAE beside iwae-k5",
     "gated-vampprior": "Gated layers of 300-300 with a VampPrior of 500 pseudo-inputs, 60 epochs",
