@@ -1,6 +1,6 @@
 """Images a second from the decoded, memory-mapped cache against decoding JPEG in a DataLoader, and the memory it holds.
 
-    python benchmarks/decoded_cache.py --json decoded_cache.json            the bars, on a quiet machine: minutes
+    python benchmarks/decoded_cache.py --write                              the bars, on a quiet machine: minutes
     python benchmarks/decoded_cache.py --speed-images 1000 --memory-images 5000 --rounds 3      that it works: seconds
 
 Speed: JPEG files of 64×64, read (a) through image-folder's cache of 200,000 and the engine's own loader, a shuffled epoch
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from machine import describe, save
 
 SPEED_BAR = 20.0
 MEMORY_BAR = 512.0
@@ -47,7 +49,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0: as many as there are cores")
     parser.add_argument("--folder", type=Path, help="where the files are made and removed; a temporary folder")
-    parser.add_argument("--json", type=Path, help="file to write the numbers to")
+    parser.add_argument("--write", action="store_true", help="keep the numbers in benchmarks/results.json")
     parser.add_argument("--iterate", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.iterate is not None:
@@ -64,15 +66,16 @@ def main() -> int:
 
             torch.set_num_threads(arguments.threads)
         result: dict[str, Any] = {
-            "machine": machine(arguments.threads),
             "made": make(folder / "many"),
             "speed": speed(folder / "many", folder / "few", arguments.rounds),
             "memory": memory(folder / "many"),
         }
     fast, held = result["speed"]["ratio"]["median"], result["memory"]["most_held_mb"]
     result["passed"] = fast >= SPEED_BAR and held <= MEMORY_BAR
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if arguments.write:
+        import torch
+
+        save("decoded-cache", result, describe(torch.get_num_threads()))
     rates, made, own = result["speed"], result["made"], result["memory"]
     sys.stdout.write(
         f"cache        {told(rates['cache'])} images/s\n"
@@ -85,24 +88,6 @@ def main() -> int:
         f"epochs at {own['images_per_second']:,.0f} images/s\n"
     )
     return int(not result["passed"])
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What the numbers were taken on."""
-    import PIL
-    import torch
-    import torchvision
-
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": threads or torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "pillow": PIL.__version__,
-        "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
-    }
 
 
 def draw(folder: Path, count: int) -> None:

@@ -1,6 +1,6 @@
 """How long the command line takes to start, and the plugins' declaration modules to import.
 
-    python benchmarks/startup.py [--repeats 15] [--json]
+    python benchmarks/startup.py [--repeats 15] [--json] [--write]
 
 Prints the best and the median of each command in a fresh process, the ratio of ``genzoo --help`` to
 ``python -c 'import click'`` (bar: 1.5), each declaration module's own import (bar: 50 ms), and how long it takes, once
@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from machine import describe, save
 
 HELP_BAR = 1.5
 DECLARATION_BAR = 0.05
@@ -53,6 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure start-up times.")
     parser.add_argument("--repeats", type=int, default=15, help="fresh processes a command")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--write", action="store_true", help="keep the numbers in benchmarks/results.json")
     arguments = parser.parse_args()
 
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
@@ -78,9 +83,11 @@ def main() -> int:
     passed = (
         ratio <= HELP_BAR and ready <= READY_BAR and all(taken <= DECLARATION_BAR for taken in declarations.values())
     )
+    best = {name: min(values) for name, values in seconds.items()}
+    result = {"best": best, "ratio": ratio, "ready": ready, "declarations": declarations, "passed": passed}
+    if arguments.write:
+        save("startup", result, describe(os.cpu_count() or 1))
     if arguments.json:
-        best = {name: min(values) for name, values in seconds.items()}
-        result = {"best": best, "ratio": ratio, "ready": ready, "declarations": declarations, "passed": passed}
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return int(not passed)
     for name, values in seconds.items():
