@@ -1,11 +1,11 @@
-"""Every benchmark, one after the other, and the page of their results: about twenty-five minutes on a quiet machine.
+"""Every benchmark, one after the other, and the page of their results; give it a quiet machine.
 
     pip install pythae==0.1.2 --no-deps && pip install imageio tqdm
     python benchmarks/everything.py [--threads 2] [--quick]
 
 Each script writes its part of ``benchmarks/results.json``; then ``benchmarks/RESULTS.md`` and its plot are made anew.
 Exit 1 if a script failed or, where it judges, saw a bar missed; the others still run. ``--quick`` sees that all work, in
-a minute or two, and writes nothing.
+minutes, and writes nothing.
 """
 
 from __future__ import annotations
