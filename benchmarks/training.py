@@ -126,13 +126,13 @@ def checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def evaluation(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Evaluating MNIST's test set as after each epoch, as a share of the epoch's training, in turns, in each precision."""
+    """Evaluating MNIST's test set as between epochs, as a share of the epoch's training, in turns, in each precision."""
     result: dict[str, Any] = {}
     for precision in ("fp32", "bf16"):
         training, evaluating = epoch_and_evaluation(experiment(REPORT, 2, 128, precision), arguments)
         result[precision] = {
             "epoch s": statistics.median(training),
-            "share": statistics.median(b / a for a, b in zip(training, evaluating, strict=True)),
+            "share": ratio(evaluating, training),
         }
     return result
 
@@ -149,7 +149,15 @@ def epoch_and_evaluation(made: Experiment, arguments: argparse.Namespace) -> tup
         steps = ours.run()
         middle = time.perf_counter()
         with ours.settings.fast_arithmetic():
-            evaluate(made.model, made.loss, loader, Context({}, 60_000), seed=number, batch_size=500)
+            evaluate(
+                made.model,
+                made.loss,
+                loader,
+                Context({}, 60_000),
+                seed=number,
+                batch_size=500,
+                arithmetic=ours.settings.autocast,
+            )
         training.append((middle - start) / steps * math.ceil(60_000 / batch))
         evaluating.append(time.perf_counter() - middle)
         say(f"round {number}: an epoch {training[-1]:.1f} s, evaluation {evaluating[-1]:.2f} s")

@@ -40,7 +40,9 @@ class TrainOptions(Options):
     clip_grad: float | None = Field(None, gt=0, description="Greatest norm of the gradient; none: no clipping.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of weights, order, noise and figures.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Arithmetic of the training step.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Arithmetic of training and of evaluations before the last, which is in float32."
+    )
     compile: bool = Field(False, description="Compile the model with torch.compile.")
     eval_batch_size: int = Field(500, ge=1, description="Images a batch when evaluating.")
     eval_every: int = Field(

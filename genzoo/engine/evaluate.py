@@ -1,8 +1,9 @@
-"""Distortion, rate and elbo of a split: float32, no gradients, one seeded posterior sample an image."""
+"""Distortion, rate and elbo of a split: no gradients, one seeded posterior sample an image, estimates in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -104,6 +105,7 @@ def evaluate(
     batch_size: int,
     poll: Callable[[], None] = lambda: None,
     workers: Workers = ALONE,
+    arithmetic: Callable[[], AbstractContextManager[None]] = full_float32,
 ) -> dict[str, Any]:
     """Means over a split, by the protocol of every reported number.
 
@@ -116,6 +118,7 @@ def evaluate(
         batch_size: Images a batch; it changes the noise drawn, not what is estimated.
         poll: Called before each batch; may raise to leave.
         workers: Who share the batches.
+        arithmetic: That of the networks; what is estimated from their outputs is computed in float32 in any case.
 
     Returns:
         See `Totals.means`.
@@ -131,7 +134,8 @@ def evaluate(
                 continue
             with full_float32(), seeded(derive(seed, "evaluate", number)):
                 batch = loader.batch(index, training=False)
-                output = model(batch, samples=loss.samples)
+                with arithmetic():
+                    output = model(batch, samples=loss.samples)
                 terms = loss(output, batch, context)
                 totals.add(terms, len(batch), pack(terms))
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from genzoo.compose.build import LR, Experiment
+from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.data import Loader
 from genzoo.engine.evaluate import Totals, evaluate, pack
 from genzoo.engine.observer import Observer, Tick
@@ -175,7 +176,7 @@ class Trainer:
         last = Progress(self.epochs, max(self.state.step - 1, 0), self.steps_per_epoch, self.epochs)
         values = self.experiment.schedule.at(last)
         row: dict[str, Any] = {"kind": "fitted", "epoch": self.state.epochs_done, "step": self.state.step}
-        row |= {"quantities": values, "test": self._evaluate("test", values, signals)}
+        row |= {"quantities": values, "test": self._evaluate("test", values, signals, reported=True)}
         self.observer.fitted(row)
 
     def _train_epoch(self, signals: Signals) -> None:
@@ -229,12 +230,13 @@ class Trainer:
             "train": self._totals.means(),
         }
         if self._has("holdout"):
-            row["holdout"] = self._evaluate("holdout", values, signals)
+            row["holdout"] = self._evaluate("holdout", values, signals, reported=False)
         best = self._is_best(row)
         epoch = state.epochs_done + 1
         last_epoch = epoch == self.epochs or (not best and self._out_of_patience(epoch))
         if self._has("test") and (epoch == 1 or last_epoch or epoch % self.options.eval_every == 0):
-            row["test"] = self._evaluate("test", values, signals)
+            row["test"] = self._evaluate("test", values, signals, reported=last_epoch)
+            row["test_precision"] = "fp32" if last_epoch else self.settings.precision
         row["seconds"] = round(seconds, 3)
         row["images_per_second"] = round(self._trained / seconds, 1) if self._trained else None
         if best:
@@ -250,7 +252,10 @@ class Trainer:
     def _has(self, split: str) -> bool:
         return split in self.loaders and len(self.loaders[split]) > 0
 
-    def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals) -> dict[str, Any]:
+    def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals, *, reported: bool) -> dict[str, Any]:
+        """Means over a split: the reported ones in float32; those that a curve or a choice is made of in the run's
+        precision, which keeps them a twentieth of an epoch.
+        """
         means = evaluate(
             self.model,
             self.loss,
@@ -260,6 +265,7 @@ class Trainer:
             batch_size=self.options.eval_batch_size,
             poll=signals.poll,
             workers=self.workers,
+            arithmetic=full_float32 if reported else self.settings.autocast,
         )
         if not math.isfinite(means["objective"]):
             raise DivergedError(

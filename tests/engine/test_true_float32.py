@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from genzoo.compose.build import build
 from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.data import Loader
 from genzoo.engine.evaluate import evaluate
+from genzoo.host import host
 from genzoo.runs.draw import draw, measure
-from genzoo.runs.load import make_view, splits
+from genzoo.runs.execute import start
+from genzoo.runs.load import load_run, make_view, splits
 from genzoo.types import Context
 
 from .conftest import resolved
@@ -101,6 +104,51 @@ def test_an_evaluation_sees_true_float32_and_leaves_the_flags_as_they_were(fast:
     assert len(seen) == 3
     assert not [each for each in seen if not all(value in EXACT for value in each.values())]
     assert flags() == fast
+
+
+def test_networks_evaluated_in_another_precision_are_estimated_from_in_true_float32(fast: dict[str, Any]) -> None:
+    experiment = build(resolved())
+    networks, estimates = noted(experiment.model), noted(experiment.loss)
+    loader = Loader(experiment.dataset, experiment.dataset.split("test").head(5), "cpu")
+    evaluate(
+        experiment.model,
+        experiment.loss,
+        loader,
+        Context(),
+        seed=0,
+        batch_size=2,
+        arithmetic=lambda: torch.autocast("cpu", torch.bfloat16),
+    )
+    assert [each["autocast"] for each in networks] == [True] * 3
+    assert len(estimates) == 3
+    assert not [each for each in estimates if not all(value in EXACT for value in each.values())]
+    assert flags() == fast
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_a_run_reports_at_its_end_is_evaluated_in_float32_and_the_curve_in_its_precision(
+    tmp_path: Path, precision: str
+) -> None:
+    train = {"precision": precision, "epochs": 3, "holdout": 12, "limit": 60}
+    run = start(resolved(train=train), host(), out=tmp_path)
+    rows = run.folder.rows()
+    assert [row["test_precision"] for row in rows] == [precision, precision, "fp32"]
+    loaded = load_run(run.folder, host())
+    experiment = loaded.experiment
+    loader = Loader(experiment.dataset, loaded.view().splits["test"], "cpu")
+    found = {
+        each: evaluate(
+            experiment.model,
+            experiment.loss,
+            loader,
+            Context(rows[-1]["quantities"], 48),
+            seed=0,
+            batch_size=500,
+            arithmetic=lambda each=each: torch.autocast("cpu", torch.bfloat16, enabled=each == "bf16"),
+        )["distortion"]
+        for each in ("fp32", "bf16")
+    }
+    assert rows[-1]["test"]["distortion"] == found["fp32"] != found["bf16"]
 
 
 def test_metrics_and_figures_see_true_float32(tmp_path: Any, fast: dict[str, Any]) -> None:

@@ -121,7 +121,11 @@ class Conv(Network):
         return nn.Linear(self.options.hidden[-1] if self.options.hidden else flat, output[0])
 
     def _activation(self) -> nn.Module:
-        return activation(self.options.activation)
+        module = activation(self.options.activation)
+        if isinstance(module, nn.ReLU):
+            # What comes before is read by nothing else, and a pass over memory less is an eighth of an evaluation.
+            module.inplace = True
+        return module
 
     def _started(self, body: nn.Sequential) -> nn.Sequential:
         """The body with its weights as ``initialisation`` has them: by He, the last layer, which no activation follows,

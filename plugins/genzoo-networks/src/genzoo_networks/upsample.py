@@ -126,11 +126,11 @@ def sub_pixel(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     kernel = weight[:, :, taps][..., taps]  # C, K, a, 2, b, 2
     kernel = kernel.permute(2, 4, 1, 0, 3, 5).reshape(4 * out, channels, 2, 2)
     phases = functional.conv2d(input, kernel, padding=1).view(n, 2, 2, out, h + 1, w + 1)
-    result = phases.new_empty(n, out, h, 2, w, 2)
+    result = phases.new_empty(n, out, 2 * h, 2 * w)
     for a in (0, 1):
         for b in (0, 1):
-            result[:, :, :, a, :, b] = phases[:, a, b, :, a : a + h, b : b + w]
-    return result.view(n, out, 2 * h, 2 * w).add_(bias.view(1, -1, 1, 1))
+            result[:, :, a::2, b::2] = phases[:, a, b, :, a : a + h, b : b + w]
+    return result.add_(bias.view(1, -1, 1, 1))
 
 
 def product(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -158,12 +158,12 @@ def product(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     for i in (0, 1):
         for j in (0, 1):
             phases[..., i : i + h, j : j + w].add_(parts[:, i, :, j])
-    result = parts.new_empty(n, out, h, 2, w, 2)
+    result = parts.new_empty(n, out, 2 * h, 2 * w)
     for a in (0, 1):
         for b in (0, 1):
             cut = phases[:, 1 - a, 1 - b, :, a : a + h, b : b + w]
-            torch.add(cut.transpose(0, 1), bias.view(1, -1, 1, 1), out=result[:, :, :, a, :, b])
-    return result.view(n, out, 2 * h, 2 * w)
+            torch.add(cut.transpose(0, 1), bias.view(1, -1, 1, 1), out=result[:, :, a::2, b::2])
+    return result
 
 
 class _Faster(torch.autograd.Function):
