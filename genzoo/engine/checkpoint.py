@@ -29,6 +29,8 @@ MANIFEST = "manifest.json"
 LAST = "LAST"
 BEST = "BEST"
 FORMAT = 1
+RETRIES = 20
+"""How often a reader looks anew when the checkpoint it chose was removed by the run, which goes on."""
 
 _log = logging.getLogger("genzoo.checkpoint")
 _STEP = re.compile(r"step-(\d+)")
@@ -42,16 +44,18 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None,
     loss: nn.Module | None,
     state: Mapping[str, Any],
+    earlier: torch.optim.Optimizer | None = None,
 ) -> Path:
     """Write ``folder/step-N`` by the protocol above and point ``LAST`` at it.
 
     Args:
         folder: The run's ``checkpoints`` folder.
-        step: Optimizer steps taken.
+        step: Optimizer steps taken; a later checkpoint must have more, for the newest is the one of most steps.
         model: Its state dict is stored.
         optimizer: Its tensors are stored beside the model's, under the names of the parameters.
         loss: Its state dict is stored if it has one.
         state: JSON-able; what `load_checkpoint` gives back.
+        earlier: Optimizer of the stage before this one, without which that stage could not be gone on with.
 
     Returns:
         The checkpoint's folder.
@@ -67,11 +71,12 @@ def save_checkpoint(
     }
     if loss is not None and not loss.state_dict():
         del files["loss.safetensors"]
-    scalars: dict[str, Any] = {}
-    if optimizer is not None:
-        tensors, scalars = _optimizer_state(optimizer, _names(model, loss))
-        files["optimizer.safetensors"] = _pack(tensors)
-    files["state.json"] = json.dumps(spelled({"step": step, "optimizer": scalars, **state}), allow_nan=False).encode()
+    scalars: dict[str, Any] = {"optimizer": {}}
+    for name, each in (("optimizer", optimizer), ("earlier", earlier)):
+        if each is not None:
+            tensors, scalars[name] = _optimizer_state(each, _names(model, loss))
+            files[f"{name}.safetensors"] = _pack(tensors)
+    files["state.json"] = json.dumps(spelled({"step": step, **scalars, **state}), allow_nan=False).encode()
     storage.make_folder(staged)
     try:
         for name, data in files.items():
@@ -117,7 +122,11 @@ def verify(path: Path) -> dict[str, Any]:
         if name not in files or Path(name).name != name or not file.is_file():
             raise CorruptError(f"checkpoint: {path.name}/{name} is missing.")
         size, digest = files[name]
-        if file.stat().st_size != size or storage.sha256(file) != digest:
+        try:
+            differs = file.stat().st_size != size or storage.sha256(file) != digest
+        except OSError as error:
+            raise CorruptError(f"checkpoint: {path.name}/{name} cannot be read ({error.strerror or error}).") from None
+        if differs:
             raise CorruptError(f"checkpoint: {path.name}/{name} differs from its manifest.")
     return manifest
 
@@ -133,23 +142,41 @@ def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log
     Raises:
         CorruptError: If there are checkpoints and none verifies.
     """
-    candidates = list(reversed(_steps(folder, replaced=True)))
-    preferred = _pointer(folder / BEST) if best else None
-    candidates.sort(key=lambda path: path.name != preferred)
-    for path in candidates:
-        try:
-            verify(path)
-        except CorruptError as error:
-            if not path.name.startswith("."):
-                warn(f"{error.message} Falling back to an older checkpoint.")
+    candidates: list[Path] = []
+    for _ in range(RETRIES):
+        candidates = list(reversed(_steps(folder, replaced=True)))
+        preferred = _pointer(folder / BEST) if best else None
+        candidates.sort(key=lambda path: path.name != preferred)
+        for path in candidates:
+            try:
+                verify(path)
+            except CorruptError as error:
+                if not path.exists():
+                    break  # The run went on and removed it, so there are newer ones.
+                if not path.name.startswith("."):
+                    warn(f"{error.message} Falling back to an older checkpoint.")
+            else:
+                return path
         else:
-            return path
+            break
     if candidates:
         raise CorruptError(
             f"checkpoint: none of the {len(candidates)} checkpoints in {folder} is intact.",
             "Nothing was deleted; start a new run with `genzoo run --recipe` and this run's config.toml.",
         )
     return None
+
+
+def mend_best(folder: Path, state: Mapping[str, Any]) -> None:
+    """Let ``BEST`` name the best checkpoint that a state knows of, which a crash after ``LAST`` was written leaves undone.
+
+    Args:
+        folder: The run's ``checkpoints`` folder.
+        state: Of the checkpoint that the run goes on from.
+    """
+    name = f"step-{state.get('best_step', 0)}"
+    if state.get("best_step") and _pointer(folder / BEST) != name and (folder / name).is_dir():
+        storage.replace(folder / BEST, name.encode())
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -162,8 +189,16 @@ def load_checkpoint(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
     loss: nn.Module | None = None,
+    earlier: torch.optim.Optimizer | None = None,
 ) -> dict[str, Any]:
     """Load a checkpoint into objects of the same shapes and return its state.
+
+    Args:
+        path: The checkpoint.
+        model: Takes its weights.
+        optimizer: Takes its tensors.
+        loss: Takes its state where there is any.
+        earlier: The optimizer of the stage before; begins anew where the checkpoint has none.
 
     Raises:
         CorruptError: If a file fails its checksum, is no safetensors file, or has other names or shapes.
@@ -175,6 +210,8 @@ def load_checkpoint(
     state = read_state(path)
     if optimizer is not None:
         _restore_optimizer(path / "optimizer.safetensors", optimizer, _names(model, loss), state["optimizer"])
+    if earlier is not None and (path / "earlier.safetensors").exists():
+        _restore_optimizer(path / "earlier.safetensors", earlier, _names(model, loss), state["earlier"])
     return state
 
 
@@ -216,7 +253,16 @@ def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
 
 
 def _pack(tensors: Mapping[str, Tensor]) -> bytes:
-    return save({name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()})
+    """The tensors as a safetensors file; those that share memory, such as tied weights, each with a copy of its own."""
+    packed: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().to("cpu").contiguous()
+        if own.untyped_storage().data_ptr() in seen:
+            own = own.clone()
+        seen.add(own.untyped_storage().data_ptr())
+        packed[name] = own
+    return save(packed)
 
 
 def _manifest(step: int, staged: Path, files: Mapping[str, bytes]) -> bytes:
@@ -250,6 +296,7 @@ def _restore_optimizer(
     path: Path, optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str], scalars: Mapping[str, Any]
 ) -> None:
     by_name = {name: parameter for parameter, name in names.items()}
+    on_device = bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
     optimizer.state.clear()
     stored = read_tensors(path, _optimizer_shapes(path, by_name))
     for full, value in {**stored, **scalars}.items():
@@ -257,7 +304,8 @@ def _restore_optimizer(
         if name not in by_name:
             raise CorruptError(f"checkpoint: {path.name} is of another model: unexpected {name}.")
         parameter = by_name[name]
-        optimizer.state[parameter][key] = _like(value, parameter) if isinstance(value, Tensor) else value
+        moves = isinstance(value, Tensor) and (value.shape == parameter.shape or on_device)
+        optimizer.state[parameter][key] = _like(value, parameter) if moves else value
 
 
 def _optimizer_shapes(path: Path, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Size]:

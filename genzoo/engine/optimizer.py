@@ -73,10 +73,15 @@ class GuardedStep:
         self._first = step if self._first is None else self._first
         self._look_at(gradients)
         self._look_at([values[:1].clone()])
-        self._good.add_(self._bad == 0)
+        scale: Tensor | None = None
         if self._clip is not None:
+            # Of gradients that are finite the norm may yet overflow, and would then scale them all to nothing.
             norm = torch.stack(torch._foreach_norm(gradients)).norm()  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
-            torch._foreach_mul_(gradients, (self._clip / (norm + 1e-6)).clamp(max=1.0))  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
+            self._look_at([norm.reshape(1)])
+            scale = (self._clip / (norm + 1e-6)).clamp(max=1.0)
+        self._good.add_(self._bad == 0)
+        if scale is not None:
+            torch._foreach_mul_(gradients, scale)  # pyright: ignore[reportPrivateUsage, reportArgumentType, reportPrivateImportUsage]
         if self._fused or not bool(self._bad):
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from genzoo.compose.build import LR, Experiment
 from genzoo.engine.arithmetic import full_float32
+from genzoo.engine.checkpoint import load_checkpoint, read_state
 from genzoo.engine.data import Loader
 from genzoo.engine.evaluate import Totals, evaluate, pack
 from genzoo.engine.observer import Observer, Tick
@@ -39,8 +41,9 @@ class State:
         epochs_done: Epochs trained, evaluated and reported.
         step_in_epoch: Steps taken in the epoch after those.
         totals: Sums of the epoch so far.
-        best_elbo, best_epoch: Best held-out elbo so far and its epoch.
+        best_elbo, best_epoch, best_step: Best held-out elbo so far, its epoch and the number of its checkpoint.
         prior: State of the second stage, None before it.
+        prior_steps: Steps of second stages that were given up because training went on.
     """
 
     step: int = 0
@@ -49,7 +52,9 @@ class State:
     totals: dict[str, Any] = field(default_factory=dict[str, Any])
     best_elbo: float | None = None
     best_epoch: int = 0
+    best_step: int = 0
     prior: dict[str, Any] | None = None
+    prior_steps: int = 0
 
 
 class Trainer:
@@ -95,14 +100,20 @@ class Trainer:
 
     @property
     def total_steps_taken(self) -> int:
-        """Optimizer steps of all stages; it names checkpoints."""
-        return self.state.step + (self._stage.state.step if self._stage else 0)
+        """Optimizer steps of all stages, those given up among them; it names checkpoints and never falls."""
+        return self.state.step + self.state.prior_steps + (self._stage.state.step if self._stage else 0)
+
+    @property
+    def earlier_optimizer(self) -> torch.optim.Optimizer | None:
+        """That of the first stage while training is in the second."""
+        return None if self._stage is None else self._optimizer
 
     @property
     def finished(self) -> bool:
         """Whether every epoch of every stage is done."""
-        trained = self.state.epochs_done >= self.epochs or self._out_of_patience()
-        return trained and (self.model.prior.fitted == "joint" or (self._stage is not None and self._stage.done))
+        return not self._trains_on and (
+            self.model.prior.fitted == "joint" or (self._stage is not None and self._stage.done)
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -126,12 +137,27 @@ class Trainer:
         with seeded(derive(self.options.seed, "initialise")):
             self.model.prior.initialise(loader.batch(index, training=False).image)
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take the place of a checkpoint's state; its weights and its stage's optimizer are loaded after this."""
-        self.state = State(**{name: state[name] for name in State.__dataclass_fields__})
-        if self.state.prior is not None:
-            self._stage = PriorStage(self)
-            self._stage.restore(self.state.prior)
+    def restore(self, checkpoint: Path) -> None:
+        """Take the place of a checkpoint. A second stage is given up where training goes on: its prior is fitted anew.
+
+        Raises:
+            CorruptError: See `genzoo.engine.checkpoint.load_checkpoint`.
+        """
+        state = read_state(checkpoint)
+        self.state = State(**{name: state[name] for name in State.__dataclass_fields__ if name in state})
+        prior, optimizer = self.state.prior, self._optimizer
+        if prior is not None:
+            optimizer = None
+            if self._trains_on:
+                self.state.prior = None
+                self.state.prior_steps += prior["step"]
+            else:
+                self._stage = PriorStage(self)
+                self._stage.restore(prior)
+                optimizer = self._stage.optimizer
+        load_checkpoint(
+            checkpoint, self.model, optimizer, self.loss, earlier=None if prior is None else self._optimizer
+        )
         if self.state.totals:
             self._totals.restore(self.state.totals, self.settings.device)
 
@@ -149,12 +175,10 @@ class Trainer:
             DivergedError: If a loss or gradient is not finite; the weights are those before that step.
         """
         with self.settings.fast_arithmetic(), seeded(0), self.workers.shared(signals) as signals:
-            self.workers.copy(self.model)
+            for module in (self.model, self.loss):
+                self.workers.copy(module)
             try:
-                if self.state.epochs_done < self.epochs and not self._out_of_patience():
-                    # A finished run that is trained on has its prior fitted anew.
-                    self._stage = None
-                while self.state.epochs_done < self.epochs and not self._out_of_patience():
+                while self._trains_on:
                     self._train_epoch(signals)
                     self._finish_epoch(signals)
                 if self.model.prior.fitted == "after":
@@ -164,9 +188,10 @@ class Trainer:
                 if self._stage is not None:
                     self._stage.check_finite()
                 self.observer.save(self, best=False)
-                raise Interrupted(
-                    stop.signum, f"run: stopped by signal {stop.signum} at step {self.state.step}."
-                ) from None
+                where = f"step {self.state.step}"
+                if self._stage is not None:
+                    where = f"step {self._stage.state.step} of the prior's fit"
+                raise Interrupted(stop.signum, f"run: stopped by signal {stop.signum} at {where}.") from None
 
     def _fit_prior(self, signals: Signals) -> None:
         if self._stage is None:
@@ -217,7 +242,8 @@ class Trainer:
 
     def _finish_epoch(self, signals: Signals) -> None:
         self._check_finite()
-        self.workers.copy(self.model, buffers_only=True)
+        for module in (self.model, self.loss):
+            self.workers.copy(module, buffers_only=True)
         state = self.state
         seconds = time.perf_counter() - self._began
         last = Progress(state.epochs_done + 1, max(state.step - 1, 0), self.steps_per_epoch, self.epochs)
@@ -241,6 +267,7 @@ class Trainer:
         row["images_per_second"] = round(self._trained / seconds, 1) if self._trained else None
         if best:
             state.best_elbo, state.best_epoch = row["holdout"]["elbo"], epoch
+            state.best_step = self.total_steps_taken
         self.observer.epoch(row)
         state.epochs_done = epoch
         state.step_in_epoch = 0
@@ -279,6 +306,10 @@ class Trainer:
     def _is_best(self, row: Mapping[str, Any]) -> bool:
         elbo = row["holdout"]["elbo"] if "holdout" in row else None
         return elbo is not None and (self.state.best_elbo is None or elbo > self.state.best_elbo)
+
+    @property
+    def _trains_on(self) -> bool:
+        return self.state.epochs_done < self.epochs and not self._out_of_patience()
 
     def _out_of_patience(self, epochs_done: int | None = None) -> bool:
         patience = self.options.patience

@@ -8,6 +8,7 @@ process writes; see `genzoo.runs.follow` for what the others do.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -138,12 +139,19 @@ class Workers:
 
     @contextmanager
     def in_turn(self) -> Generator[None]:
-        """A block that one process of each machine goes through before the others, to fill caches for them."""
-        if self.local_rank:
-            self.wait()
+        """A block that one process of each machine goes through before the others, to fill caches for them.
+
+        The others wait for as long as that takes, which may be hours where images are fetched or decoded.
+        """
+        if self.size == 1:
+            yield
+            return
+        turn = f"turn-{next(_turns)}-{os.environ.get('GROUP_RANK', '0')}"
+        while self.local_rank and not self._asked(turn):
+            time.sleep(0.1)
         yield
         if not self.local_rank:
-            self.wait()
+            self._send(lambda: _store().set(turn, "over"))
 
     @contextmanager
     def shared(self, signals: Signals) -> Generator[Signals]:
@@ -154,6 +162,17 @@ class Workers:
         shared = SharedSignals(self, signals)
         yield shared
         shared.settle()
+
+    def _asked(self, turn: str) -> bool:
+        """Whether a turn is over."""
+        over = False
+
+        def ask() -> None:
+            nonlocal over
+            over = _store().check([turn])
+
+        self._send(ask)
+        return over
 
     def _send(self, operation: Callable[[], Any]) -> None:
         try:
@@ -237,6 +256,7 @@ def joined() -> Generator[Workers]:
 
 
 _blocks = count()
+_turns = count()
 
 
 @cache

@@ -196,7 +196,10 @@ def _decode(file: Path, source: Source, missing: Sequence[range], journal: Path 
 def _repair(folder: Path, source: Source, damaged: Sequence[int]) -> None:
     """Decode damaged chunks anew; if they come out otherwise, by another version of the decoder, then all of them."""
     manifest = _manifest(folder, source)
-    assert manifest is not None
+    if manifest is None:
+        # Another process, which failed at making it anew, has removed it.
+        _make(folder, source)
+        return
     digests = _decode(folder / "images.u8", source, [source.chunks[number] for number in damaged], None)
     if any(manifest["sha256"][number] != digest for number, digest in digests.items()):
         _log.warning("%s: the images are decoded otherwise than before; all are decoded anew.", source.name)
@@ -232,7 +235,10 @@ def _damaged(folder: Path, source: Source) -> list[int]:
     if manifest is None:
         return list(range(len(source.chunks)))
     file = folder / "images.u8"
-    found = file.stat()
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return list(range(len(source.chunks)))
     mark = (str(file), found.st_ino, found.st_size, found.st_mtime_ns)
     if mark in _verified:
         return []

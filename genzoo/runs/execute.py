@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import logging
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from genzoo import storage
 from genzoo.compose.build import build
 from genzoo.compose.plan import Plan, plan
-from genzoo.engine.checkpoint import find, load_checkpoint, read_state
+from genzoo.engine.checkpoint import find, mend_best
 from genzoo.engine.settings import choose
+from genzoo.engine.train import State
 from genzoo.engine.workers import joined
 from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.recipe import Recipe, read_recipe
 from genzoo.runs.folder import RunFolder, create
 from genzoo.runs.follow import follow, lead
-from genzoo.runs.job import Job
+from genzoo.runs.job import Job, as_genzoo
 from genzoo.runs.load import splits, warn_of_versions
 from genzoo.runs.outcome import Outcome
 from genzoo.runs.record import first_record, now
 from genzoo.runs.reporter import Reporter
+from genzoo.runs.runlog import logging_to
+
+_log = logging.getLogger("genzoo.run")
 
 RESUME_MAY_CHANGE = ("epochs", "viz_every")
 """Training options that a resumed run may change; visualizers and metrics too."""
@@ -54,7 +59,8 @@ def start(
         with folder.locked():
             storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
             folder.write_record({**first_record(resolved, argv), "formats": formats})
-            job = Job(folder, experiment, parts, host, reporter or Reporter(), formats, workers)
+            with _recorded(folder):
+                job = Job(folder, experiment, parts, host, reporter or Reporter(), formats, workers)
             lead(workers, folder.path, None)
             return job.run(fresh=True)
 
@@ -105,14 +111,19 @@ def resume(
         if checkpoint is None:
             folder.rewind(0)
         else:
-            job.trainer.restore(read_state(checkpoint))
-            load_checkpoint(checkpoint, experiment.model, job.trainer.optimizer, experiment.loss)
+            job.trainer.restore(checkpoint)
+            _refuse_fewer(before, resolved, job.trainer.state)
+            mend_best(folder.checkpoints, vars(job.trainer.state))
             if job.trainer.finished and record.get("status") == "finished":
                 lead(workers, folder.path, checkpoint, go_on=False)
                 figures = _wanted(recipe.visualizers, visualizers or {}, record.get("figures", {}))
                 numbers = _wanted(recipe.metrics, metrics or {}, record.get("metrics", {}))
                 if not (figures or numbers):
-                    reporter.note(f"{folder.path} is finished; nothing to resume. Give more --epochs to train on.")
+                    more = job.trainer.state.epochs_done >= resolved.train.epochs
+                    reporter.note(
+                        f"{folder.path} is finished; nothing to resume."
+                        + (" Give more --epochs to train on." if more else " It ended by --patience or --steps.")
+                    )
                     return Outcome(folder, job.last_row(), record.get("verdict", ""))
                 kept = resolved.recipe().model_copy(update={"train": before.train})
                 _keep(folder, record, resolved, kept, {**resumed, "step": job.trainer.state.step})
@@ -146,6 +157,35 @@ def _changed(
             "metrics": {**recipe.metrics, **metrics},
         }
     )
+
+
+def _refuse_fewer(before: Recipe, resolved: Plan, state: State) -> None:
+    """Refuse to end a run where it has been already: what it reports of its last epoch was not computed there."""
+    asked, trained = resolved.train.epochs, state.epochs_done
+    if asked < before.train_options().epochs and asked <= trained:
+        raise UsageError(
+            f"run: --epochs of a resumed run must be more than the {trained} that are trained, or stay at "
+            f"{before.train_options().epochs}, got {asked}.",
+            "The checkpoint is there: `genzoo eval` and `genzoo viz` use it as it is.",
+        )
+
+
+@contextmanager
+def _recorded(folder: RunFolder) -> Generator[None]:
+    """A block that makes ready to train; what it raises ends the run, and the record says so."""
+    try:
+        with logging_to(folder.log_file):
+            try:
+                yield
+            except Exception as error:
+                _log.info("run failed", exc_info=error)
+                raise
+    except Exception as error:
+        shown = as_genzoo(error, trained=False)
+        folder.update_record(status="failed", ended=now(), exit_code=shown.exit_code, exit_reason=shown.message)
+        if shown is error:
+            raise
+        raise shown from error
 
 
 def _wanted(parts: Mapping[str, Any], asked: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:

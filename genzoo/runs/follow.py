@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.compose.build import Experiment
-from genzoo.engine.checkpoint import load_checkpoint, read_state
 from genzoo.engine.observer import Tick
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
@@ -96,8 +95,7 @@ def follow(experiment: Experiment, parts: dict[str, Split], workers: Workers) ->
         if checkpoint is None:
             trainer.initialise()
         else:
-            trainer.restore(read_state(checkpoint))
-            load_checkpoint(checkpoint, trainer.model, trainer.optimizer, trainer.loss)
+            trainer.restore(checkpoint)
         with Signals() as signals, redirect_stdout(sys.stderr):
             trainer.fit(signals)
     except GenzooError:

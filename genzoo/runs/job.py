@@ -92,6 +92,7 @@ class Job:
             trainer.optimizer,
             trainer.loss,
             trainer.snapshot(),
+            trainer.earlier_optimizer,
         )
         if best:
             storage.replace(self.folder.checkpoints / BEST, path.name.encode())
@@ -291,8 +292,13 @@ class Job:
             self.reporter.warn(str(problem))
 
 
-def as_genzoo(error: BaseException) -> GenzooError:
-    """The error as one sentence with an exit code."""
+def as_genzoo(error: BaseException, *, trained: bool = True) -> GenzooError:
+    """The error as one sentence with an exit code.
+
+    Args:
+        error: What was raised.
+        trained: Whether a step was tried, so that smaller ones may help.
+    """
     if isinstance(error, GenzooError):
         return error
     text = str(error)
@@ -301,5 +307,8 @@ def as_genzoo(error: BaseException) -> GenzooError:
         or "not enough memory" in text
         or "out of memory" in text
     ):
-        return GenzooError("run: the device ran out of memory.", "Try a smaller --batch-size.")
+        return GenzooError(
+            "run: the device ran out of memory.",
+            "Try a smaller --batch-size." if trained else "Model and images must fit; try a smaller model or --limit.",
+        )
     return GenzooError(f"run: {type(error).__name__}: {text}.", "The traceback is in the run's run.log.")

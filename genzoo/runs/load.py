@@ -13,9 +13,9 @@ import torch
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
-from genzoo.engine.checkpoint import BEST, find, load_checkpoint
+from genzoo.engine.checkpoint import BEST, RETRIES, find, load_checkpoint
 from genzoo.engine.settings import choose
-from genzoo.errors import UsageError
+from genzoo.errors import CorruptError, UsageError
 from genzoo.host import Host
 from genzoo.interfaces.dataset import Dataset
 from genzoo.interfaces.view import RunView
@@ -80,7 +80,7 @@ def load_run(
     resolved = read_plan(folder, host)
     warn_of_versions(folder, resolved, warn)
     experiment = build(resolved)
-    state = load_checkpoint(checkpoint, experiment.model, loss=experiment.loss)
+    checkpoint, state = _load_newest(folder, experiment, best=best, warn=warn)
     settings = choose(resolved.train.model_copy(update={"device": device}), experiment.model)
     experiment.model.to(settings.device).eval().requires_grad_(False)
     if settings.channels_last:
@@ -91,6 +91,24 @@ def load_run(
         ended = "was interrupted" if status == "interrupted" else "failed"
         warn(f"This run {ended}; its last sound checkpoint, {checkpoint.name}, is used.")
     return LoadedRun(folder, experiment, checkpoint, state["epochs_done"])
+
+
+def _load_newest(
+    folder: RunFolder, experiment: Experiment, *, best: bool, warn: Callable[[str], None]
+) -> tuple[Path, dict[str, Any]]:
+    """The newest sound checkpoint, or the best, loaded. A run that goes on may remove the chosen one meanwhile; then
+    there is a newer one.
+    """
+    for _ in range(RETRIES):
+        checkpoint = find(folder.checkpoints, best=best, warn=warn)
+        if checkpoint is None:
+            break
+        try:
+            return checkpoint, load_checkpoint(checkpoint, experiment.model, loss=experiment.loss)
+        except CorruptError:
+            if checkpoint.exists():
+                raise
+    raise CorruptError(f"checkpoint: those of {folder.path} were removed while they were read.", "Try again.")
 
 
 def splits(dataset: Dataset, train: TrainOptions) -> dict[str, Split]:
