@@ -112,7 +112,6 @@ def resume(
             folder.rewind(0)
         else:
             job.trainer.restore(checkpoint)
-            _refuse_fewer(before, resolved, job.trainer.state)
             mend_best(folder.checkpoints, vars(job.trainer.state))
             if job.trainer.finished and record.get("status") == "finished":
                 lead(workers, folder.path, checkpoint, go_on=False)
@@ -128,6 +127,7 @@ def resume(
                 kept = resolved.recipe().model_copy(update={"train": before.train})
                 _keep(folder, record, resolved, kept, {**resumed, "step": job.trainer.state.step})
                 return job.add(figures, numbers)
+            _refuse_fewer(before, resolved, job.trainer.state)
             prior = job.trainer.state.prior
             folder.rewind(job.trainer.state.epochs_done, prior["epochs_done"] if prior else 0)
         told += job.warn_of_machine(record.get("settings", {}))
