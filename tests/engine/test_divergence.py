@@ -132,6 +132,14 @@ def test_the_run_ends_with_its_last_checkpoint_and_its_figures(
     assert "This run failed; its last sound checkpoint, step-4, is used." in capsys.readouterr().err
 
 
+def test_a_bad_step_is_told_when_a_signal_comes_before_it_is_noticed(
+    tmp_path: Path, spoil: Callable[..., None]
+) -> None:
+    spoil(6, nan_distortion, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert execute(["run", "vae", *FLAGS, "--out", str(tmp_path)]) == 5
+    assert "distortion must be finite, got a value that is not at step 5" in only_run(tmp_path).record()["exit_reason"]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_scheduled_value_that_is_not_finite_names_its_slot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: float

@@ -184,6 +184,35 @@ def test_tied_weights_and_views_are_saved_and_loaded(tmp_path: Path) -> None:
         assert torch.equal(again.state_dict()[name], value), name
 
 
+def test_what_a_loss_learns_is_saved_and_loaded(tmp_path: Path) -> None:
+    model, loss, again = nn.Linear(2, 2), nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    loss(torch.randn(8, 2))
+    path = save_checkpoint(tmp_path, 1, model, torch.optim.Adam(model.parameters()), loss, {})
+    load_checkpoint(path, nn.Linear(2, 2), None, again)
+    assert int(again.get_buffer("num_batches_tracked")) == 1
+    assert torch.equal(again.get_buffer("running_mean"), loss.get_buffer("running_mean"))
+
+
+def test_what_is_written_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    asked: list[str] = []
+    genuine = os.fsync
+
+    def fsync(handle: int) -> None:
+        synced.append(handle)
+        genuine(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with storage.probed(lambda operation, _: asked.append(operation)):
+        finished(tmp_path, train={"epochs": 1})
+    assert len(synced) == asked.count("fsync") > 10
+
+
+def test_training_leaves_denormal_numbers_as_they_were(tmp_path: Path) -> None:
+    finished(tmp_path, train={"epochs": 1})
+    assert float(torch.tensor(1e-40) * 1.0) != 0
+
+
 def test_a_checkpoint_that_cannot_be_read_counts_as_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = finished(tmp_path)
     newest = find(folder.checkpoints)
