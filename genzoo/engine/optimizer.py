@@ -30,8 +30,9 @@ def make_optimizer(train: TrainOptions, parameters: Iterable[nn.Parameter]) -> t
 class GuardedStep:
     """One optimizer step that never applies a non-finite gradient, without waiting for the device to say so.
 
-    A fused optimizer takes ``found_inf`` and skips its update on the device; another is asked before it steps. Once a
-    step was bad, all later ones are skipped too, until `first_bad_step` is read and the run stops.
+    A fused optimizer takes ``found_inf`` and skips its update on the device; for another (Adamax, RMSprop) the device is
+    asked before each step, and waited for. Once a step was bad, all later ones are skipped too, until `first_bad_step` is
+    read and the run stops.
 
     Args:
         optimizer: What to step.
