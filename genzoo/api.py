@@ -12,6 +12,7 @@ from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.host import host as default_host
 from genzoo.interfaces.scheduler import Scheduler
+from genzoo.process import own_state
 from genzoo.recipe import Part, Recipe, TrainOptions
 from genzoo.runs.find import find_run, runs_root
 from genzoo.runs.folder import RunFolder
@@ -94,6 +95,7 @@ class Run:
         return str(self.record.get("verdict", ""))
 
     @cached_property
+    @own_state()
     def loaded(self) -> LoadedRun:
         """The experiment with its trained weights."""
         from genzoo.runs.load import load_run
@@ -106,6 +108,7 @@ class Run:
         return self.loaded.experiment.model
 
     @cached_property
+    @own_state()
     def view(self) -> RunView:
         """What visualizers and metrics see of the run; reads the dataset."""
         return self.loaded.view()
@@ -114,6 +117,7 @@ class Run:
         """A visualizer's figure, drawn anew (the first, where it draws several). See `figures`."""
         return next(iter(self.figures(name, **options).values()))
 
+    @own_state()
     def figures(self, name: str, **options: Any) -> dict[str, Figure]:
         """A visualizer's figures by name, drawn anew with these options.
 
@@ -127,6 +131,7 @@ class Run:
         with at_rest(self.view, f"figure:{name}"):
             return dict(visualizer.draw(self.view))
 
+    @own_state()
     def evaluate(self, name: str, **options: Any) -> dict[str, float]:
         """A metric's numbers, measured anew with these options. See `figures`."""
         from genzoo.compose.build import add_metric
@@ -136,6 +141,7 @@ class Run:
         with at_rest(self.view, f"metric:{name}"):
             return {key or name: float(value) for key, value in metric.evaluate(self.view).items()}
 
+    @own_state(keep_random=False)
     def sample(self, n: int, label: int | Sequence[int] | None = None, *, seed: int | None = None) -> Tensor:
         """Images ``[n, C, H, W]`` in [0, 1] drawn from the model.
 
@@ -146,6 +152,7 @@ class Run:
         """
         return self.model.sample(n, labels_for(self.model, n, label), seed=seed)
 
+    @own_state()
     def encode(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Posterior means ``[N, *event]`` (codes of a discrete model) of images ``[N, C, H, W]`` in [0, 1], top level."""
         from genzoo.parts.latents import encode
@@ -159,6 +166,7 @@ class Run:
         return Choice(installed, installed.make_options(options), asked=True)
 
 
+@own_state()
 def run(
     model: Named,
     *,
@@ -212,6 +220,7 @@ def run(
     return run_recipe(recipe, out=out, name=name, progress=progress)
 
 
+@own_state()
 def run_recipe(
     recipe: Recipe, *, out: str | Path | None = None, name: str = "", progress: bool = True, host: Host | None = None
 ) -> Run:
@@ -227,6 +236,7 @@ def run_recipe(
     return Run(outcome.folder, host)
 
 
+@own_state()
 def load(name: str | Path, host: Host | None = None, *, best: bool = False) -> Run:
     """A run by folder, ``last``, part of its folder's name, or ``zoo:NAME`` for one that a plugin ships.
 

@@ -17,6 +17,7 @@ import click
 
 from genzoo import __version__
 from genzoo.errors import DivergedError, GenzooError, Interrupted, PluginError, UsageError, WorkerLost
+from genzoo.process import without_window
 
 
 class Entry(NamedTuple):
@@ -131,7 +132,8 @@ def execute(arguments: Sequence[str]) -> int:
         cli(prog_name="genzoo", args=list(arguments))
     debug = "--debug" in arguments
     try:
-        code = _invoke(list(arguments))
+        with without_window():
+            code = _invoke(list(arguments))
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] None where it was closed
             sys.stdout.flush()
     except BrokenPipeError:

@@ -13,18 +13,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import torch
-from cycler import cycler
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
-from matplotlib.text import Text
 
 from genzoo.errors import UsageError
+from genzoo.process import without_window
 from genzoo.randomness import derive, seeded
 from genzoo.storage import replace
 from genzoo.types import ImageSpec
+
+with without_window():
+    import matplotlib as mpl
+    from cycler import cycler
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import findfont, get_font
+    from matplotlib.text import Text
 
 WIDTH = 8.0
 """Width of every figure, in inches."""

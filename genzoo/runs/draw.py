@@ -19,6 +19,7 @@ from genzoo.interfaces.metric import Metric
 from genzoo.interfaces.view import RunView
 from genzoo.interfaces.visualizer import Visualizer
 from genzoo.parts.figures import save_figure
+from genzoo.process import own_state
 from genzoo.randomness import derive, seeded
 
 _log = logging.getLogger("genzoo.run")
@@ -88,7 +89,7 @@ def at_rest(view: RunView, stream: str) -> Generator[None]:
     view.model.eval()
     try:
         printed, noise = redirect_stdout(sys.stderr), seeded(derive(view.seed, *stream.split(":")))
-        with torch.no_grad(), full_float32(), printed, noise:
+        with own_state(), torch.no_grad(), full_float32(), printed, noise:
             yield
     finally:
         view.model.train(training)

@@ -17,6 +17,7 @@ from genzoo.engine.train import State
 from genzoo.engine.workers import joined
 from genzoo.errors import UsageError
 from genzoo.host import Host
+from genzoo.process import own_state
 from genzoo.recipe import Recipe, read_recipe
 from genzoo.runs.folder import RunFolder, create
 from genzoo.runs.follow import follow, lead
@@ -33,6 +34,7 @@ RESUME_MAY_CHANGE = ("epochs", "viz_every")
 """Training options that a resumed run may change; visualizers and metrics too."""
 
 
+@own_state()
 def start(
     resolved: Plan,
     host: Host,
@@ -65,6 +67,7 @@ def start(
             return job.run(fresh=True)
 
 
+@own_state()
 def resume(
     folder: RunFolder,
     host: Host,

@@ -19,6 +19,7 @@ from genzoo.errors import CorruptError, UsageError
 from genzoo.host import Host
 from genzoo.interfaces.dataset import Dataset
 from genzoo.interfaces.view import RunView
+from genzoo.process import own_state
 from genzoo.recipe import TrainOptions, read_recipe
 from genzoo.runs.folder import RunFolder
 from genzoo.types import Split
@@ -45,6 +46,7 @@ def read_plan(folder: RunFolder, host: Host) -> Plan:
     return plan(read_recipe(folder.config_file), host)
 
 
+@own_state()
 def load_run(
     folder: RunFolder,
     host: Host,

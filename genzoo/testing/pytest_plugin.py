@@ -1,4 +1,5 @@
-"""The pytest plugin, loaded in every pytest run where genzoo is installed: it imports nothing until a contract is asked for.
+"""The pytest plugin, loaded in every pytest run where genzoo is installed: it imports nothing heavy before a contract is
+asked for.
 
 It adds the marker ``contract`` and a line a component at the end of the run.
 """
@@ -20,7 +21,10 @@ def count(component: str, status: str) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker; a warning that pytest makes an error stays one within genzoo."""
+    from genzoo import process
+
+    process.STRICT_WARNINGS = True
     config.addinivalue_line("markers", "contract: a check of genzoo's contract kit on an installed component")
 
 
