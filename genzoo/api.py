@@ -16,6 +16,7 @@ from genzoo.process import own_state
 from genzoo.recipe import Part, Recipe, TrainOptions
 from genzoo.runs.find import find_run, runs_root
 from genzoo.runs.folder import RunFolder
+from genzoo.text import one_line
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Run:
 
     def __repr__(self) -> str:
         record = self.record
-        return f"<Run {record.get('title', '?')}, {record.get('status', '?')}, {self.path}>"
+        return one_line(f"<Run {record.get('title', '?')}, {record.get('status', '?')}, {self.path}>")
 
     def _repr_html_(self) -> str:
         """In a notebook a run shows its figures."""

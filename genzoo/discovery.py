@@ -17,8 +17,9 @@ import pluggy
 
 from genzoo import hookspecs
 from genzoo.declare import API_VERSION, PROJECT, Component, Resource
-from genzoo.errors import Interrupted, PluginError
-from genzoo.installed import Installed, InstalledResource, describe, import_fix, isolated, nearest, place
+from genzoo.errors import Interrupted, PluginError, describe
+from genzoo.installed import Installed, InstalledResource, import_fix, isolated, nearest, place
+from genzoo.text import one_line
 
 ALLOW_VARIABLE = "GENZOO_LOAD_PLUGINS"
 SLOW_SECONDS = 0.5
@@ -48,7 +49,8 @@ class Problem:
     concerns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"plugin {self.entry_point} ({self.distribution} {self.version}) is {self.kind}: {self.cause}."
+        who = f"plugin {self.entry_point} ({self.distribution} {self.version})"
+        return one_line(f"{who} is {self.kind}: {self.cause}.")
 
 
 @dataclass

@@ -6,6 +6,8 @@ An error reads as one sentence, a cause, and a next step:
 
 from __future__ import annotations
 
+from genzoo.text import one_line
+
 
 class GenzooError(Exception):
     """Base of every error raised on purpose; ``exit_code`` is what the command line returns.
@@ -23,7 +25,24 @@ class GenzooError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        return one_line(f"{self.message} {self.hint}".strip())
+
+
+class AbruptExit(Exception):
+    """A plugin tried to end the process."""
+
+
+def describe(error: BaseException) -> str:
+    """One line that says what went wrong: ``ValueError: message``, cut where it gets long, whatever the error's text is."""
+    try:
+        text = one_line(str(error).strip())
+    except BaseException:
+        text = "its text cannot be shown"
+    text = text if len(text) <= 300 else f"{text[:299]}…"
+    if isinstance(error, AbruptExit):
+        return text
+    name = one_line(type(error).__name__)
+    return f"{name}: {text}" if text else name
 
 
 class UsageError(GenzooError):

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from genzoo import hookspecs
 from genzoo.declare import RESOURCE_KINDS
 from genzoo.discovery import ALLOW_VARIABLE, Discovery, Plugin, Problem, distribution_of, entry_points_of, normal
-from genzoo.errors import Interrupted, PluginError, UsageError
-from genzoo.installed import Installed, InstalledResource, describe, nearest
+from genzoo.errors import Interrupted, PluginError, UsageError, describe
+from genzoo.installed import Installed, InstalledResource, nearest
 from genzoo.types import Kind
 
 __all__ = ["Host", "Installed", "InstalledResource", "Plugin", "Problem", "host"]

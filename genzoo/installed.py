@@ -17,17 +17,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from genzoo.declare import Component, Resource
-from genzoo.errors import CorruptError, Interrupted, PluginError, UsageError
+from genzoo.errors import AbruptExit, CorruptError, Interrupted, PluginError, UsageError, describe
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from genzoo.options import Options
-
-
-class AbruptExit(Exception):
-    """A plugin tried to end the process."""
 
 
 @contextmanager
@@ -42,15 +38,6 @@ def isolated() -> Generator[None]:
         raise
     except BaseException as error:  # SystemExit, GeneratorExit, or a BaseException of the plugin's own
         raise AbruptExit(describe(error)) from error
-
-
-def describe(error: BaseException) -> str:
-    """One line that says what went wrong: ``ValueError: message``, cut where it gets long."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 300 else f"{text[:299]}…"
-    if isinstance(error, AbruptExit):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def place(error: BaseException, module: str) -> str:

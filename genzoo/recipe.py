@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from genzoo.errors import UsageError
 from genzoo.options import Options
+from genzoo.text import toml_text
 
 SCHEMA = 1
 """Version of the recipe format."""
@@ -95,8 +96,17 @@ class Recipe(BaseModel):
         return parts
 
     def to_toml(self) -> str:
-        """The recipe as TOML; what is None or empty is left out."""
-        return tomli_w.dumps(_without_none(self.model_dump(mode="json", by_alias=True, exclude_none=True)))
+        """The recipe as TOML; what is None or empty is left out.
+
+        Raises:
+            UsageError: If it holds a file name that is no Unicode, which TOML cannot hold.
+        """
+        text = tomli_w.dumps(_without_none(self.model_dump(mode="json", by_alias=True, exclude_none=True)))
+        if found := re.search('[^"\\s]*[\ud800-\udfff][^"\\s]*', text):
+            raise UsageError(
+                f"recipe: a path must be valid Unicode to be recorded, got {found[0]!r}.", "Rename it, or link to it."
+            )
+        return toml_text(text)
 
     def train_options(self) -> TrainOptions:
         """The typed training options.
@@ -178,7 +188,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # as TOML counts them
         if header := _HEADER.match(line):
             table = _keys(header[2])
             if header[1] == "[[":

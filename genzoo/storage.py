@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.errors import RunExistsError, StorageError, UsageError
+from genzoo.text import json_text
 
 Probe = Callable[[str, Path], None]
 _probes: list[Probe] = []
@@ -99,7 +100,7 @@ def replace(path: Path, data: bytes) -> None:
 
 def replace_json(path: Path, value: Mapping[str, Any]) -> None:
     """`replace` with indented JSON."""
-    replace(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    replace(path, (json_text(json.dumps(value, indent=2, ensure_ascii=False)) + "\n").encode())
 
 
 def append_line(path: Path, line: str) -> None:

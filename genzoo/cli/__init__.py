@@ -16,8 +16,9 @@ from typing import NamedTuple, NoReturn
 import click
 
 from genzoo import __version__
-from genzoo.errors import DivergedError, GenzooError, Interrupted, PluginError, UsageError, WorkerLost
+from genzoo.errors import DivergedError, GenzooError, Interrupted, PluginError, UsageError, WorkerLost, describe
 from genzoo.process import without_window
+from genzoo.text import one_line, visible_streams
 
 
 class Entry(NamedTuple):
@@ -130,6 +131,11 @@ def execute(arguments: Sequence[str]) -> int:
             reconfigure(errors="replace")
     if "_GENZOO_COMPLETE" in os.environ:
         cli(prog_name="genzoo", args=list(arguments))
+    with visible_streams():
+        return _execute(arguments)
+
+
+def _execute(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     try:
         with without_window():
@@ -176,18 +182,17 @@ def _report(error: BaseException, debug: bool) -> int:
     if isinstance(error, click.ClickException):
         return _print(error.format_message(), "", error.exit_code)
     if isinstance(error, Interrupted):
-        click.echo(str(error), err=True)
+        click.echo(one_line(str(error)), err=True)
         return error.exit_code
     if isinstance(error, GenzooError):
         return _print(error.message, error.hint, error.exit_code)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         click.echo("Interrupted.", err=True)
         return 130
-    text = " ".join(str(error).split())
     if isinstance(error, OSError) and _is_storage(error):
-        return _print(text, "Free or choose another disk, and try again.", 7)
+        return _print(str(error), "Free or choose another disk, and try again.", 7)
     where = "" if debug else "This is a defect of genzoo or of a plugin; add --debug for the traceback."
-    return _print(f"{type(error).__name__}: {text}" if text else type(error).__name__, where, 1)
+    return _print(describe(error), where, 1)
 
 
 def _speaks_of(error: BaseException) -> bool:
@@ -202,9 +207,9 @@ def _speaks_of(error: BaseException) -> bool:
 
 
 def _print(message: str, hint: str, code: int) -> int:
-    click.echo(f"Error: {message}", err=True)
+    click.echo(one_line(f"Error: {message}"), err=True)
     if hint:
-        click.echo(hint, err=True)
+        click.echo(one_line(hint), err=True)
     return code
 
 

@@ -57,7 +57,7 @@ def check(
     reports: list[Report] = []
     for number, item in enumerate(chosen, 1):
         if sys.stderr.isatty():
-            click.echo(f"checking {item.kind}/{item.name} ({number} of {len(chosen)}) …", err=True)
+            console.say(f"checking {item.kind}/{item.name} ({number} of {len(chosen)}) …", err=True)
         asked = _of_kind(only, item.kind)
         if only and not asked:
             continue
@@ -68,7 +68,7 @@ def check(
     if as_json:
         console.print_json({"ok": not failed, "components": [report.to_json() for report in reports]})
     elif len(reports) > 1:
-        click.echo(f"{len(reports) - len(failed)} of {len(reports)} components hold their contract.")
+        console.say(f"{len(reports) - len(failed)} of {len(reports)} components hold their contract.")
     if failed:
         context.exit(1)
 
@@ -107,13 +107,13 @@ def _chosen(
 
 def _show(report: Report, verbose: bool) -> None:
     mark = "ok  " if report.ok else "FAIL"
-    click.echo(f"{mark} {report.kind}/{report.name} ({report.distribution} {report.version}): {report.summary}")
+    console.say(f"{mark} {report.kind}/{report.name} ({report.distribution} {report.version}): {report.summary}")
     for result in report.results:
         if result.status == "failed":
-            click.echo("\n".join(f"     {line}" for line in result.message.splitlines()))
+            console.show("\n".join(f"     {line}" for line in result.message.splitlines()))
         elif verbose:
             note = f": {result.message}" if result.message else ""
-            click.echo(f"     {result.check} {result.status}{note} ({result.seconds:.2f} s)")
+            console.say(f"     {result.check} {result.status}{note} ({result.seconds:.2f} s)")
 
 
 def _list(kinds: set[Kind], as_json: bool) -> None:
@@ -131,4 +131,4 @@ def _list(kinds: set[Kind], as_json: bool) -> None:
         [item.id, "every kind" if len(item.kinds) == len(Kind) else ", ".join(sorted(item.kinds)), item.title]
         for item in listed
     ]
-    click.echo(console.table(["check", "kinds", "what is true of a correct plugin"], table, console.width()))
+    console.show(console.table(["check", "kinds", "what is true of a correct plugin"], table, console.width()))

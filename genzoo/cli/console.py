@@ -1,4 +1,7 @@
-"""What the commands share for talking to a terminal: tables that fit it, JSON, and warnings on stderr."""
+"""What the commands share for talking to a terminal: lines, tables that fit it, JSON, and warnings on stderr.
+
+The commands print through `say`, `show` and `print_json` alone, so that no text from outside can command a terminal.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any, TextIO
 import click
 
 from genzoo.plain import plain
+from genzoo.text import json_text, one_line, visible
 
 NARROWEST_COLUMN = 16
 """Where the last column of a table would get less than this, each row is stacked instead."""
@@ -30,7 +34,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         return sys.stderr
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.capitalize()}: {record.getMessage()}"
+        return one_line(f"{record.levelname.capitalize()}: {record.getMessage()}")
 
 
 def log_to_stderr() -> None:
@@ -49,6 +53,16 @@ def speaks(*, on_each_machine: bool = False) -> bool:
         on_each_machine: Whether one speaks on each machine, of what may differ between them.
     """
     return os.environ.get("LOCAL_RANK" if on_each_machine else "RANK", "0") == "0"
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Prints one line; what the text holds of line breaks and control characters is shown, not obeyed."""
+    click.echo(one_line(text), err=err)
+
+
+def show(block: str, *, err: bool = False) -> None:
+    """Prints a block that was laid out in lines, such as a `table`."""
+    click.echo(visible(block), err=err)
 
 
 def width() -> int | None:
@@ -74,7 +88,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | 
         model  vae
         loss   elbo
     """
-    everything = [[printable(cell) for cell in row] for row in (headers, *rows)]
+    everything = [[one_line(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(len(row[i]) for row in everything) for i in range(len(headers))]
     left = sum(widths[:-1]) + 2 * (len(widths) - 1)
     if columns is not None and columns - left < min(NARROWEST_COLUMN, widths[-1]):
@@ -90,22 +104,16 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int | 
 
 def paragraph(text: str, columns: int | None = None, indent: str = "") -> str:
     """Text folded to ``columns``, every line indented; one line when ``columns`` is None."""
-    text = printable(text)
+    text = one_line(text)
     if columns is None:
         return f"{indent}{text}"
     return textwrap.fill(text, max(columns, len(indent) + 10), initial_indent=indent, subsequent_indent=indent)
 
 
-def printable(text: str) -> str:
-    """Text on one line without control codes, which a plugin's summary might hold."""
-    marks = {char: " " if char.isspace() else "\N{REPLACEMENT CHARACTER}" for char in text if not char.isprintable()}
-    return text.translate(str.maketrans(marks))
-
-
 def print_json(value: Any) -> None:
     """Prints a value as JSON that any parser reads: NaN and infinities as null, ASCII where stdout cannot do more."""
     unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
+    click.echo(json_text(json.dumps(plain(value), indent=2, ensure_ascii=not unicode, allow_nan=False)))
 
 
 def _stacked(row: Sequence[str], columns: int) -> str:

@@ -15,7 +15,7 @@ from genzoo import __version__
 from genzoo.cli import console
 from genzoo.declare import API_VERSION
 from genzoo.discovery import ALLOW_VARIABLE, Plugin, normal
-from genzoo.errors import GenzooError
+from genzoo.errors import GenzooError, describe
 from genzoo.host import SERIOUS, Host, Problem, host
 
 
@@ -54,8 +54,8 @@ def doctor(context: click.Context, quick: bool, as_json: bool) -> None:
 def _show(environment: dict[str, Any], plugins: list[dict[str, Any]], problems: list[Problem]) -> None:
     columns = console.width()
     for key, value in environment.items():
-        click.echo(console.paragraph(f"{key + ':':<14}{value}", columns))
-    click.echo()
+        console.show(console.paragraph(f"{key + ':':<14}{value}", columns))
+    console.say()
     rows = [
         [
             f"{plugin['distribution']} {plugin['version']}",
@@ -67,13 +67,13 @@ def _show(environment: dict[str, Any], plugins: list[dict[str, Any]], problems: 
         ]
         for plugin in plugins
     ]
-    click.echo(console.table(["PLUGIN", "STATUS", "API", "IMPORT", "TORCH", "COMPONENTS"], rows, columns))
-    click.echo()
+    console.show(console.table(["PLUGIN", "STATUS", "API", "IMPORT", "TORCH", "COMPONENTS"], rows, columns))
+    console.say()
     if not problems:
-        click.echo("Nothing is wrong.")
+        console.say("Nothing is wrong.")
     for item in problems:
-        click.echo(console.paragraph(f"{item.kind}: {item.distribution} {item.version}: {item.cause}.", columns))
-        click.echo(console.paragraph(item.fix, columns, "    "))
+        console.show(console.paragraph(f"{item.kind}: {item.distribution} {item.version}: {item.cause}.", columns))
+        console.show(console.paragraph(item.fix, columns, "    "))
 
 
 def _status(plugin: Plugin, problems: list[Problem]) -> str:
@@ -115,7 +115,7 @@ def _torch(quick: bool) -> str:
     try:
         import torch
     except Exception as error:
-        return f"{installed}, broken: {type(error).__name__}: {error}"
+        return f"{installed}, broken: {describe(error)}"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
     return f"{installed}, {device}, {torch.get_num_threads()} threads"
 

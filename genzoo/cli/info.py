@@ -34,19 +34,19 @@ def info(name: str, as_json: bool) -> None:
         console.print_json({**about, "options": [vars(option) for option in options]})
         return
     columns = console.width()
-    click.echo(f"{item.kind} {item.name}: {item.component.summary}".rstrip(": "))
-    click.echo()
+    console.say(f"{item.kind} {item.name}: {item.component.summary}".rstrip(": "))
+    console.say()
     for key in ("from", "paper", "base", "companions", "needs", "licence", "verified"):
         if about[key]:
             text = _companions(about[key]) if key == "companions" else str(about[key])
-            click.echo(console.paragraph(f"{key + ':':<12}{text}", columns))
-    click.echo(console.paragraph(f"{'usage:':<12}{about['usage']}", columns))
-    click.echo()
+            console.show(console.paragraph(f"{key + ':':<12}{text}", columns))
+    console.show(console.paragraph(f"{'usage:':<12}{about['usage']}", columns))
+    console.say()
     if not options:
-        click.echo("It has no options.")
+        console.say("It has no options.")
         return
     rows = [[option.flag, _type(option), value_in_words(option.default), option.description] for option in options]
-    click.echo(console.table(["OPTION", "TYPE", "DEFAULT", "DESCRIPTION"], rows, columns))
+    console.show(console.table(["OPTION", "TYPE", "DEFAULT", "DESCRIPTION"], rows, columns))
 
 
 def _about(item: Installed) -> dict[str, Any]:

@@ -47,17 +47,17 @@ def list_command(kind: str | None, everything: bool, as_json: bool) -> None:
         for item in components
     ]
     if rows:
-        click.echo(console.table(["KIND", "NAME", "FROM", "SUMMARY"], rows, columns))
+        console.show(console.table(["KIND", "NAME", "FROM", "SUMMARY"], rows, columns))
     else:
-        click.echo(found.why_none(chosen or "plugin"), err=True)
+        console.say(found.why_none(chosen or "plugin"), err=True)
     if absent:
-        click.echo("\nNot installed:")
+        console.show("\nNot installed:")
         rows = [[row["kind"], row["name"], row["install"], row["summary"]] for row in absent]
-        click.echo(console.table(["KIND", "NAME", "INSTALL", "SUMMARY"], rows, columns))
+        console.show(console.table(["KIND", "NAME", "INSTALL", "SUMMARY"], rows, columns))
     if problems:
-        click.echo("\nOut of order (see `genzoo doctor`):")
+        console.show("\nOut of order (see `genzoo doctor`):")
         for item in problems:
-            click.echo(console.paragraph(f"{item.kind}: {item.distribution} {item.version}: {item.cause}.", columns))
+            console.show(console.paragraph(f"{item.kind}: {item.distribution} {item.version}: {item.cause}.", columns))
 
 
 def named_kind(kind: str, command: str) -> Kind:

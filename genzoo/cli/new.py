@@ -32,8 +32,8 @@ def new(kind: str, name: str, out: Path, as_json: bool) -> None:
         console.print_json({"folder": made.folder, "files": made.files})
         return
     for file in made.files:
-        click.echo(made.folder / file)
-    click.echo()
-    click.echo("Install, check and use it:")
+        console.say(str(made.folder / file))
+    console.say()
+    console.say("Install, check and use it:")
     for line in made.next_steps:
-        click.echo(f"    {line}")
+        console.say(f"    {line}")

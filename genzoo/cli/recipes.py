@@ -36,14 +36,14 @@ def list_(as_json: bool) -> None:
     if as_json:
         console.print_json([dict(zip(("kind", "name", "distribution", "summary"), row, strict=True)) for row in rows])
         return
-    click.echo(console.table(["kind", "name", "distribution", "summary"], rows, console.width()))
+    console.show(console.table(["kind", "name", "distribution", "summary"], rows, console.width()))
 
 
 @recipe.command("show")
 @click.argument("name", metavar="FILE|NAME")
 def show(name: str) -> None:
     """Print a recipe."""
-    click.echo(named_recipe(name).to_toml().rstrip())
+    console.show(named_recipe(name).to_toml().rstrip())
 
 
 @recipe.command("init")
@@ -61,7 +61,7 @@ def init(model: str, out: str) -> None:
         raise UsageError(f"recipe init: --out must not exist, got {out!r}, which does.", "Choose another.")
     resolved = plan(Recipe(model=Part(name=model)), host())
     storage.replace(target, resolved.recipe().to_toml().encode())
-    click.echo(f"{target}: change it, then `genzoo run --recipe {target}`.")
+    console.say(f"{target}: change it, then `genzoo run --recipe {target}`.")
 
 
 @click.command("reproduce")
@@ -89,9 +89,9 @@ def reproduce(
     if as_json:
         console.print_json({"name": name, "rows": [result.record() for result in results]})
     else:
-        click.echo(console.paragraph(table.summary, console.width()))
+        console.show(console.paragraph(table.summary, console.width()))
         if table.protocol:
-            click.echo(console.paragraph(table.protocol, console.width()))
+            console.show(console.paragraph(table.protocol, console.width()))
         rows = [
             [
                 result.spec.name,
@@ -102,9 +102,9 @@ def reproduce(
             ]
             for result in results
         ]
-        click.echo(console.table(["", "published", "measured", "bar", "verdict"], rows, console.width()))
+        console.show(console.table(["", "published", "measured", "bar", "verdict"], rows, console.width()))
         if epochs is not None:
-            click.echo(f"Trained {epochs} epochs only: the verdicts say nothing of the published protocol.", err=True)
+            console.say(f"Trained {epochs} epochs only: the verdicts say nothing of the published protocol.", err=True)
     context.exit(1 if any(result.verdict == "falls short" for result in results) else 0)
 
 

@@ -43,13 +43,13 @@ def check(context: click.Context, file: Path | None, strict: bool, write: bool, 
         console.print_json({"file": file, "passed": not failed, **vars(comparison)})
     else:
         for line in comparison.drift:
-            click.echo(line)
+            console.say(line)
         if comparison.unchecked:
-            click.echo(f"Not installed, so not compared: {', '.join(comparison.unchecked)}.")
-        click.echo(f"{comparison.agreeing} of {len(listed.plugin)} entries of {file} agree with what is installed.")
+            console.say(f"Not installed, so not compared: {', '.join(comparison.unchecked)}.")
+        console.say(f"{comparison.agreeing} of {len(listed.plugin)} entries of {file} agree with what is installed.")
     if failed:
         if not as_json:
-            click.echo("Mend it with `genzoo registry check --write`.", err=True)
+            console.say("Mend it with `genzoo registry check --write`.", err=True)
         context.exit(1)
 
 
@@ -90,7 +90,7 @@ def verify(context: click.Context, names: tuple[str, ...], file: Path | None, as
         record(file, {key: verified})
         results.append({"kind": item.kind, "name": item.name, "ok": report.ok, **verified.model_dump()})
         if not as_json:
-            click.echo(f"{item.kind}/{item.name}: {result}")
+            console.say(f"{item.kind}/{item.name}: {result}")
     if as_json:
         console.print_json(results)
     if failed:

@@ -284,11 +284,12 @@ def _print_plan(resolved: Plan, as_json: bool) -> None:
             }
         )
         return
-    click.echo(resolved.recipe().to_toml().rstrip())
-    click.echo(f"\n# {resolved.title}")
+    console.show(resolved.recipe().to_toml().rstrip())
+    console.say()
+    console.say(f"# {resolved.title}")
     for part, count in counts.items():
-        click.echo(f"#   {part}: {count:,} parameters")
-    click.echo("#   " + ", ".join(f"{key} {value}" for key, value in settings.items()))
+        console.say(f"#   {part}: {count:,} parameters")
+    console.say("#   " + ", ".join(f"{key} {value}" for key, value in settings.items()))
 
 
 def _print_outcome(outcome: Outcome, as_json: bool) -> None:
@@ -312,14 +313,14 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
             for name in ("train", "holdout", "test")
             if name in row
         ]
-        click.echo(console.table(["", "distortion", "rate", "elbo"], rows, columns))
+        console.show(console.table(["", "distortion", "rate", "elbo"], rows, columns))
     for key, result in outcome.metrics.items():
         if "values" in result:
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["values"].items())
-            click.echo(console.paragraph(f"{key}: {numbers} {result['unit']}".rstrip(), columns))
+            console.show(console.paragraph(f"{key}: {numbers} {result['unit']}".rstrip(), columns))
     if outcome.verdict:
-        click.echo(console.paragraph(outcome.verdict, columns))
+        console.show(console.paragraph(outcome.verdict, columns))
     for result in outcome.figures.values():
         for file in result.get("files", []):
-            click.echo(str(outcome.folder.figures / file))
-    click.echo(f"Run folder: {outcome.folder.path}")
+            console.say(str(outcome.folder.figures / file))
+    console.say(f"Run folder: {outcome.folder.path}")

@@ -14,6 +14,7 @@ from genzoo.cli import console
 from genzoo.errors import GenzooError, RunExistsError, UsageError
 from genzoo.runs.find import all_runs, find_run, runs_root
 from genzoo.runs.folder import RunFolder, is_run
+from genzoo.text import one_line
 
 OUT = click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -36,13 +37,13 @@ def list_(out: str | None, as_json: bool) -> None:
         console.print_json(rows)
         return
     if not rows:
-        click.echo(f"There is no run in {runs_root(out)}. Start one with `genzoo run vae`.", err=True)
+        console.say(f"There is no run in {runs_root(out)}. Start one with `genzoo run vae`.", err=True)
         return
     cells = [
         [row["name"], row["status"], str(row["epoch"] or "-"), *_numbers(row["numbers"]), row["title"]] for row in rows
     ]
     headers = ["run", "status", "epoch", "distortion", "rate", "elbo", "what"]
-    click.echo(console.table(headers, cells, console.width()))
+    console.show(console.table(headers, cells, console.width()))
 
 
 @runs.command("show")
@@ -57,10 +58,10 @@ def show(run: str, out: str | None, as_json: bool) -> None:
         console.print_json({"path": str(folder.path), **record, "status": _status(folder, record), "history": rows})
         return
     fitted = folder.rows("fitted")
-    click.echo(f"{record.get('title')}: {_status(folder, record)}  {folder.path}")
+    console.say(f"{record.get('title')}: {_status(folder, record)}  {folder.path}")
     reason = record.get("exit_reason")
     if reason:
-        click.echo(console.paragraph(f"Ended: {reason}", console.width()))
+        console.show(console.paragraph(f"Ended: {reason}", console.width()))
     shown = rows if len(rows) <= 12 else [*rows[:2], *rows[-10:]]
     cells = [
         [
@@ -74,21 +75,21 @@ def show(run: str, out: str | None, as_json: bool) -> None:
     ]
     headers = ["epoch", "train D", "R", "elbo", "test D", "R", "elbo", "beta", "seconds"]
     if cells:
-        click.echo(console.table(headers, cells, console.width()))
+        console.show(console.table(headers, cells, console.width()))
     if fitted:
         numbers = ", ".join(
             f"{name} {value}" for name, value in zip(_NUMBERS, _numbers(fitted[-1]["test"]), strict=True)
         )
-        click.echo(console.paragraph(f"test with the fitted prior: {numbers}", console.width()))
+        console.show(console.paragraph(f"test with the fitted prior: {numbers}", console.width()))
     for key, result in record.get("metrics", {}).items():
         numbers = ", ".join(f"{name} {value:.5g}" for name, value in result.get("values", {}).items())
-        click.echo(console.paragraph(f"{key}: {numbers or result.get('error', '')}", console.width()))
+        console.show(console.paragraph(f"{key}: {numbers or result.get('error', '')}", console.width()))
     if record.get("verdict"):
-        click.echo(console.paragraph(record["verdict"], console.width()))
+        console.show(console.paragraph(record["verdict"], console.width()))
     for path in sorted(folder.figures.glob("*.*")):
-        click.echo(str(path))
+        console.say(str(path))
     if _status(folder, record) in {"interrupted", "failed", "stopped"}:
-        click.echo(f"Go on with: genzoo run --resume {folder.path}")
+        console.say(f"Go on with: genzoo run --resume {folder.path}")
 
 
 @runs.command("compare")
@@ -121,7 +122,7 @@ def compare(
         fields = {row[0]: row[1:] for row in rows}
         console.print_json({"runs": [str(folder.path) for folder in folders], "fields": fields})
         return
-    click.echo(console.table(["", *(folder.path.name[:24] for folder in folders)], rows, console.width()))
+    console.show(console.table(["", *(folder.path.name[:24] for folder in folders)], rows, console.width()))
 
 
 @runs.command("export")
@@ -133,7 +134,7 @@ def export(run: str, target: str, out: str | None) -> None:
     from genzoo.runs.export import export_run
 
     digest = export_run(find_run(run, runs_root(out)), Path(target))
-    click.echo(f'{target}: declare it with Resource("run", NAME, PATH, sha256="{digest}")')
+    console.say(f'{target}: declare it with Resource("run", NAME, PATH, sha256="{digest}")')
 
 
 @runs.command("rm")
@@ -146,16 +147,16 @@ def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
     for folder in folders:
         if not yes:
             try:
-                agreed = click.confirm(f"Remove {folder.path} and all that it holds?", err=True)
+                agreed = click.confirm(one_line(f"Remove {folder.path} and all that it holds?"), err=True)
             except click.Abort:
                 if sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison] None where it was closed
                     raise
                 raise UsageError("runs rm: --yes must be given where nobody can answer; nothing was removed.") from None
             if not agreed:
-                click.echo(f"Kept {folder.path}", err=True)
+                console.say(f"Kept {folder.path}", err=True)
                 continue
         storage.remove_folder(folder.path)
-        click.echo(f"Removed {folder.path}")
+        console.say(f"Removed {folder.path}")
 
 
 def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFolder], title: str) -> None:
@@ -189,7 +190,7 @@ def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
         if strict:
             raise
         # One damaged run must not hide the others.
-        click.echo(f"Warning: {error.message}", err=True)
+        console.say(f"Warning: {error.message}", err=True)
         record = {"status": "unreadable"}
     last = folder.last_row()
     tested = last if last and "test" in last else next((r for r in reversed(folder.rows("epoch")) if "test" in r), last)

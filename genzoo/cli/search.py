@@ -47,10 +47,10 @@ def search(words: tuple[str, ...], as_json: bool) -> None:
             [row["kind"], row["name"], "installed" if row["installed"] else row["install"], row["summary"]]
             for row in found
         ]
-        click.echo(console.table(["KIND", "NAME", "INSTALL", "SUMMARY"], table, console.width()))
+        console.show(console.table(["KIND", "NAME", "INSTALL", "SUMMARY"], table, console.width()))
     else:
         said = " and ".join(map(repr, words))
-        click.echo(f"No plugin, installed or in the catalogue, mentions {said}. See `genzoo list --all`.", err=True)
+        console.say(f"No plugin, installed or in the catalogue, mentions {said}. See `genzoo list --all`.", err=True)
 
 
 def _matches(row: dict[str, Any], words: tuple[str, ...]) -> bool:

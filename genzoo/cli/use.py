@@ -62,7 +62,7 @@ def viz(
     else:
         for result in results.values():
             for file in result.get("files", []):
-                click.echo(str(folder / file))
+                console.say(str(folder / file))
     context.exit(_complain(results, "figure"))
 
 
@@ -95,10 +95,10 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
             for name, value in result.get("values", {}).items()
         ]
         if rows:
-            click.echo(console.table(["metric", "number", "value", "unit"], rows, console.width()))
+            console.show(console.table(["metric", "number", "value", "unit"], rows, console.width()))
         for key, result in results.items():
             if result.get("protocol"):
-                click.echo(console.paragraph(f"{key}: {result['protocol']}", console.width()))
+                console.show(console.paragraph(f"{key}: {result['protocol']}", console.width()))
     # After they are shown, since a run on a disk that cannot be written is worth measuring too.
     if not run.startswith("zoo:"):
         record = loaded.record
@@ -132,7 +132,7 @@ def sample(run: str, number: int, label: int | None, seed: int, out: str, best: 
         columns = 10 if label is None and loaded.model.image.classes == 10 else max(1, round(number**0.5))
         title = f"{number} samples from {loaded.record.get('title', 'the model')}"
         storage.replace(target, render(image_grid(images.cpu(), min(columns, number), title=title)))
-    click.echo(str(target))
+    console.say(str(target))
 
 
 @click.command("encode", epilog=RUN_HELP)
@@ -163,7 +163,7 @@ def encode(run: str, out: str, split: str, limit: int | None, best: bool, force:
     arrays = {name: np.concatenate(parts) for name, parts in found.items()}
     _save_arrays(target, arrays)
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
-    click.echo(f"{target}: {shapes}")
+    console.say(f"{target}: {shapes}")
 
 
 @contextmanager
@@ -234,5 +234,5 @@ def _save_arrays(target: Path, arrays: Mapping[str, Any]) -> None:
 def _complain(results: Mapping[str, Any], what: str) -> int:
     failed = {key: result["error"] for key, result in results.items() if "error" in result}
     for key, error in failed.items():
-        click.echo(f"Error: {what} {key} failed: {error}", err=True)
+        console.say(f"Error: {what} {key} failed: {error}", err=True)
     return 1 if failed else 0

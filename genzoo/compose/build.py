@@ -8,7 +8,7 @@ from typing import Any
 
 from genzoo.compose.plan import Choice, Plan
 from genzoo.compose.schedule import Schedule
-from genzoo.errors import GenzooError, IncompatibleError, PluginError, UsageError
+from genzoo.errors import GenzooError, IncompatibleError, PluginError, UsageError, describe
 from genzoo.interfaces.dataset import Dataset
 from genzoo.interfaces.likelihood import Likelihood
 from genzoo.interfaces.loss import Loss
@@ -175,8 +175,8 @@ def _construct(choice: Choice, interface: type[Any], *arguments: Any) -> Any:
     except Exception as error:
         installed = choice.installed
         raise PluginError(
-            f"{installed.kind} {installed.name} ({installed.distribution} {installed.version}) raised "
-            f"{type(error).__name__} while it was made: {error}.",
+            f"{installed.kind} {installed.name} ({installed.distribution} {installed.version}) raised while "
+            f"it was made: {describe(error)}.",
             f"Run `genzoo check {installed.kind}/{installed.name}` and report it to the plugin's authors.",
         ) from error
 

@@ -19,6 +19,7 @@ from genzoo.errors import UsageError
 from genzoo.process import without_window
 from genzoo.randomness import derive, seeded
 from genzoo.storage import replace
+from genzoo.text import visible
 from genzoo.types import ImageSpec
 
 with without_window():
@@ -27,6 +28,7 @@ with without_window():
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import findfont, get_font
+    from matplotlib.mathtext import MathTextParser
     from matplotlib.text import Text
 
 WIDTH = 8.0
@@ -246,9 +248,32 @@ def render(figure: Figure, format: str = "png") -> bytes:
     # Dates and versions would make two files of one figure differ.
     metadata = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
     buffer = BytesIO()
+    _show_literally(figure)
     with house_style():
         figure.savefig(buffer, format=format, dpi=DPI, metadata=metadata, facecolor="white")
     return buffer.getvalue()
+
+
+def _show_literally(figure: Figure) -> None:
+    """Class names and titles are anybody's words: no dollar sign of theirs is parsed in a `HouseFigure`, none raises in
+    another, and control codes are shown as escapes."""
+    texts: list[Text] = figure.findobj(Text)  # pyright: ignore[reportAssignmentType, reportArgumentType]
+    for artist in texts:
+        text = artist.get_text()
+        if text != visible(text):
+            artist.set_text(visible(text))
+        if isinstance(figure, HouseFigure) or not _is_sound_math(text):
+            artist.set_parse_math(False)
+
+
+def _is_sound_math(text: str) -> bool:
+    if text.count("$") < 2:
+        return True
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> list[Path]:

@@ -10,6 +10,8 @@ import sys
 import time
 from typing import TextIO
 
+from genzoo.text import one_line, visible
+
 QUIET_SECONDS = 30.0
 """Seconds between two lines where there is no terminal."""
 
@@ -30,7 +32,7 @@ class Progress:
     def __init__(self, title: str, total: int, done: int = 0, unit: str = "images") -> None:
         stream: TextIO | None = sys.stderr
         self._live = stream is not None and stream.isatty()
-        self._title, self._total, self._unit = title, total, unit
+        self._title, self._total, self._unit = one_line(title), total, one_line(unit)
         self._before = self._done = done
         self._began = self._spoke = time.monotonic()
         self._width = 0
@@ -51,7 +53,7 @@ class Progress:
     def line(self, text: str) -> None:
         """Say something else on a line of its own."""
         self._clear()
-        write_to_stderr(text + "\n")
+        write_to_stderr(one_line(text) + "\n")
 
     def close(self) -> None:
         """Leave a clean line, and say how long it took if all is done."""
@@ -82,13 +84,13 @@ class Progress:
 
 
 def write_to_stderr(text: str) -> None:
-    """Write what people watch: unknown characters as ``?``, and nothing where stderr is gone."""
+    """Write what people watch: control codes as escapes, unknown characters as ``?``, nothing where stderr is gone."""
     stream: TextIO | None = sys.stderr
     if stream is None:
         return
     try:
         encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, errors="replace").decode(encoding))
+        stream.write(visible(text, keep="\n\r").encode(encoding, errors="replace").decode(encoding))
         stream.flush()
     except (OSError, ValueError):
         # Whoever read stderr is gone; the work goes on.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from genzoo.parts.progress import duration, write_to_stderr
 from genzoo.runs.reporter import Reporter
+from genzoo.text import one_line
 
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
@@ -97,7 +98,7 @@ class ConsoleReporter(Reporter):
 
     def _show(self, text: str) -> None:
         columns = shutil.get_terminal_size().columns - 1
-        text = text[:columns]
+        text = one_line(text)[:columns]
         write_to_stderr("\r" + text.ljust(min(self._width, columns)))
         self._width = len(text)
 
@@ -106,7 +107,7 @@ class ConsoleReporter(Reporter):
             write_to_stderr("\r" + " " * self._width + "\r")
             self._width = 0
         self._spoke = time.monotonic()
-        write_to_stderr(text + "\n")
+        write_to_stderr(one_line(text) + "\n")
 
 
 def _numbers(means: Mapping[str, Any]) -> str:

@@ -60,7 +60,9 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
                 axes.yaxis.set_major_formatter(plain)
                 axes.yaxis.set_minor_formatter(plain if high < 10 * low else NullFormatter())
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        handles, labels = figure.axes[0].get_legend_handles_labels()
+        # Not get_legend_handles_labels, which leaves out a name that starts with an underscore.
+        handles = figure.axes[0].get_lines()
+        labels = [str(line.get_label()) for line in handles]
         figure.legend(
             handles, labels, loc="outside lower center", ncols=1 if max(map(len, labels)) > 25 else len(labels)
         )

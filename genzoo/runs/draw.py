@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 
 from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.signals import StopRequested
-from genzoo.errors import GenzooError, Interrupted
+from genzoo.errors import GenzooError, Interrupted, describe
 from genzoo.interfaces.metric import Metric
 from genzoo.interfaces.view import RunView
 from genzoo.interfaces.visualizer import Visualizer
@@ -96,7 +95,7 @@ def at_rest(view: RunView, stream: str) -> Generator[None]:
 
 
 def _told(what: str, error: BaseException) -> str:
-    message = str(error) if isinstance(error, GenzooError) else f"{type(error).__name__}: {error}"
+    message = str(error) if isinstance(error, GenzooError) else describe(error)
     _log.warning("%s failed: %s", what, message)
-    _log.debug("%s", "".join(traceback.format_exception(error)))
+    _log.debug("%s failed", what, exc_info=error)
     return message

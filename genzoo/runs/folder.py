@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from genzoo import storage
 from genzoo.errors import CorruptError, RunExistsError, StorageError, UsageError
 from genzoo.plain import plain, read_record, read_row
+from genzoo.text import json_text
 
 SCHEMA = 1
 """Version of run.json."""
@@ -99,7 +100,7 @@ class RunFolder:
         except FileNotFoundError:
             return []
         rows: list[dict[str, Any]] = []
-        for line in text.splitlines():
+        for line in text.split("\n"):
             try:
                 row = json.loads(line)
             except ValueError:
@@ -230,7 +231,7 @@ def _stamp(out: Path) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    return json.dumps(plain(row), ensure_ascii=False, allow_nan=False)
+    return json_text(json.dumps(plain(row), ensure_ascii=False, allow_nan=False))
 
 
 def is_run(path: Path) -> bool:

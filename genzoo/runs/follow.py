@@ -15,7 +15,7 @@ from genzoo.engine.observer import Tick
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
-from genzoo.errors import GenzooError, UsageError
+from genzoo.errors import GenzooError, UsageError, describe
 from genzoo.types import Kind, Split
 
 _log = logging.getLogger("genzoo.run")
@@ -102,5 +102,5 @@ def follow(experiment: Experiment, parts: dict[str, Split], workers: Workers) ->
         raise
     except Exception as error:
         _log.debug("process %d failed", workers.rank, exc_info=error)
-        raise GenzooError(f"run: process {workers.rank}: {type(error).__name__}: {error}.") from error
+        raise GenzooError(f"run: process {workers.rank}: {describe(error)}.") from error
     return folder

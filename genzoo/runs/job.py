@@ -19,7 +19,7 @@ from genzoo.engine.observer import Tick
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
-from genzoo.errors import GenzooError, Interrupted, WorkerLost
+from genzoo.errors import GenzooError, Interrupted, WorkerLost, describe
 from genzoo.host import Host, Problem
 from genzoo.interfaces.scheduler import Progress
 from genzoo.runs.closing import verdict_of
@@ -301,7 +301,7 @@ def as_genzoo(error: BaseException, *, trained: bool = True) -> GenzooError:
     """
     if isinstance(error, GenzooError):
         return error
-    text = str(error)
+    text = describe(error)
     if (
         isinstance(error, torch.OutOfMemoryError | MemoryError)
         or "not enough memory" in text
@@ -311,4 +311,4 @@ def as_genzoo(error: BaseException, *, trained: bool = True) -> GenzooError:
             "run: the device ran out of memory.",
             "Try a smaller --batch-size." if trained else "Model and images must fit; try a smaller model or --limit.",
         )
-    return GenzooError(f"run: {type(error).__name__}: {text}.", "The traceback is in the run's run.log.")
+    return GenzooError(f"run: {text}.", "The traceback is in the run's run.log.")

@@ -6,6 +6,9 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from genzoo.text import one_line, visible
 
 
 class _RunLog(logging.FileHandler):
@@ -19,12 +22,22 @@ class _RunLog(logging.FileHandler):
         pass
 
 
+class _VisibleFormatter(logging.Formatter):
+    """A message on one line, and tracebacks in theirs, without what a terminal that shows the log would obey."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return visible(super().formatException(ei))
+
+
 @contextmanager
 def logging_to(path: Path) -> Generator[None]:
     """Everything that genzoo logs, tracebacks included, also goes to the run's log."""
     logger = logging.getLogger("genzoo")
     handler = _RunLog(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genzoo.errors import GenzooError, UsageError
+from genzoo.errors import GenzooError, UsageError, describe
 from genzoo.testing import KIT_VERSION
 from genzoo.testing.registry import Check, CheckFailure, NotApplicable, Unavailable, all_checks, refuse_unknown
 from genzoo.testing.subject import Plugin, Subject
@@ -246,9 +246,9 @@ def _outcome(item: Check, subject: Subject) -> tuple[str, str]:
 
 
 def _described(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = describe(error)
     if isinstance(error, GenzooError):
-        return f"{type(error).__name__}: {text}"
+        return text
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "genzoo/testing" not in frame.filename]
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}: {text[:300]}{where}"
+    return f"{text}{where}"

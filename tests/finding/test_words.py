@@ -73,5 +73,5 @@ def test_json_holds_no_nan_and_no_object(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_control_codes_and_line_breaks_of_a_plugin_never_reach_the_terminal() -> None:
-    assert console.table(["A", "B"], [["x", "red \x1b[31m\nand more"]]).splitlines()[1] == "x  red �[31m and more"
-    assert console.paragraph("a\tb\x07", 40) == "a b�"
+    assert console.table(["A", "B"], [["x", "red \x1b[31m\nand more"]]).splitlines()[1] == r"x  red \x1b[31m and more"
+    assert console.paragraph("a\tb\x07", 40) == r"a b\x07"
