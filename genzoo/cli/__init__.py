@@ -37,7 +37,7 @@ COMMANDS: dict[str, Entry] = {
     "eval": Entry("genzoo.cli.use", "Compute metrics of a run."),
     "sample": Entry("genzoo.cli.use", "Draw samples from a trained model."),
     "encode": Entry("genzoo.cli.use", "Write the codes of a dataset's images."),
-    "runs": Entry("genzoo.cli.runs", "List, show, compare and remove runs."),
+    "runs": Entry("genzoo.cli.runs", "List, show, compare, record and remove runs."),
     "recipe": Entry("genzoo.cli.recipes", "List, show and write recipes."),
     "reproduce": Entry("genzoo.cli.recipes", "Measure a published table: expected beside measured."),
     "new": Entry("genzoo.cli.new", "Make a plugin distribution that passes its checks."),

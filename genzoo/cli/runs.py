@@ -1,4 +1,4 @@
-"""``genzoo runs``: list, show, compare and remove runs. Imports no torch."""
+"""``genzoo runs``: list, show, compare, record and remove runs. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBERS = ("distortion", "rate", "elbo")
 
 @click.group("runs")
 def runs() -> None:
-    """List, show, compare and remove runs."""
+    """List, show, compare, record and remove runs."""
 
 
 @runs.command("list")
@@ -135,6 +135,34 @@ def export(run: str, target: str, out: str | None) -> None:
 
     digest = export_run(find_run(run, runs_root(out)), Path(target))
     console.say(f'{target}: declare it with Resource("run", NAME, PATH, sha256="{digest}")')
+
+
+@runs.command("record")
+@click.argument("names", nargs=-1, required=True, metavar="RUN RUN...")
+@click.option("--into", required=True, metavar="FILE.csv", help="Where the rows go; made where it is not there.")
+@click.option(
+    "--as", "called", metavar="NAME", help="Name of the recipe.  [default: the installed one that it repeats]"
+)
+@click.option("--epoch", "epochs", type=click.IntRange(1), multiple=True, help="Keep that epoch's test numbers too.")
+@click.option("--replace", is_flag=True, help="A row of the same recipe and seed gives way.")
+@OUT
+def record(
+    names: tuple[str, ...], into: str, called: str | None, epochs: tuple[int, ...], replace: bool, out: str | None
+) -> None:
+    """Add the numbers of finished runs to a CSV file of results, one row per recipe and seed.
+
+    A row has the protocol, epochs, minutes, processor, versions and the weights' SHA-256, and every number of the last
+    epoch and of the metrics. The recipe is kept beside the file, in recipes/NAME.toml.
+    """
+    from genzoo.host import host
+    from genzoo.runs.results import record_results
+
+    if Path(into).suffix != ".csv":
+        raise UsageError(f"runs record: --into must end in .csv, got {into!r}.")
+    folders = [find_run(name, runs_root(out)) for name in names]
+    rows = record_results(folders, Path(into), host(), name=called, epochs=epochs, replace=replace)
+    for row in rows:
+        click.echo(f"{into}: {row['recipe']}, seed {row['seed']}")
 
 
 @runs.command("rm")

@@ -203,6 +203,8 @@ class Job:
             "images": {name: len(split) for name, split in self.parts.items()},
             "resumed_at": self.trainer.state.step,
         }
+        if settings["device"].startswith("cuda"):
+            self.folder.update_record(processor=torch.cuda.get_device_name(settings["device"]))
         self.folder.update_record(
             settings=settings,
             parameters=facts["parameters"],

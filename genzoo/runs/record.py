@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from genzoo import __version__
@@ -25,9 +26,20 @@ def first_record(resolved: Plan, argv: Sequence[str]) -> dict[str, Any]:
         "genzoo": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": processor(),
         "git_commit": _git_commit(),
         "components": resolved.records(),
     }
+
+
+def processor() -> str:
+    """What the system calls its processor, for example the model's name; empty where it says nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), "") or platform.processor() or platform.machine()
 
 
 def _git_commit() -> str | None:

@@ -53,7 +53,7 @@ def genzoo_resources() -> list[Resource]:
         "quick-vae": "The report's VAE and network in 12 epochs",
         "quick-cvae": "The report's CVAE and network in 12 epochs",
         "best-vae": "The best VAE with a 2-D latent in 30 epochs",
-        "best-cvae": "The best CVAE with a 2-D latent, in 15 epochs",
+        "best-cvae": "The best CVAE with a 2-D latent in 30 epochs",
         "annealing-none": "The report's VAE without warm-up",
         "annealing-pixel-average": "The report's VAE with the cross-entropy averaged over pixels, which collapses",
     }
