@@ -7,7 +7,6 @@ A recipe may leave things out; `genzoo.compose` fills them in from the model's c
 from __future__ import annotations
 
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from pydantic_core import ErrorDetails
 from genzoo.errors import UsageError
 from genzoo.options import Options
 from genzoo.text import toml_text
+from genzoo.toml import read_toml
 
 SCHEMA = 1
 """Version of the recipe format."""
@@ -124,17 +124,10 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe from a TOML file.
 
     Raises:
-        UsageError: If the file is absent, is no TOML, names an unknown field or is of a newer schema.
+        UsageError: If the file is absent, is no TOML (see `genzoo.toml.read_toml`), names an unknown field or is of a
+            newer schema.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = tomllib.loads(text)
-    except FileNotFoundError:
-        raise UsageError(f"recipe: {path} does not exist.", "See `genzoo recipe list`.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe: {path} is not valid TOML: {error}.") from None
-    except OSError as error:
-        raise UsageError(f"recipe: {path} cannot be read: {error.strerror}.") from None
+    content, text = read_toml(path)
     return parse_recipe(content, str(path), text)
 
 
@@ -171,7 +164,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"{path} must be given, and is not."
     rule = first["msg"].replace("Input should be", "must be", 1).replace("Input should", "must", 1)
-    return f"{path}: {rule}, got {first['input']!r}."
+    got = repr(first["input"])
+    return f"{path}: {rule}, got {got if len(got) <= 200 else got[:200] + '…'}."
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:

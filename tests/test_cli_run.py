@@ -252,7 +252,7 @@ def test_an_unknown_part_in_a_recipe_names_its_file_and_line(
 
 def test_a_file_that_is_no_text_is_no_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "weights.pt").write_bytes(b"\x80\x04\xff")
-    assert "is not valid TOML" in refused(capsys, "run", "--recipe", str(tmp_path / "weights.pt"))
+    assert "must be UTF-8 text" in refused(capsys, "run", "--recipe", str(tmp_path / "weights.pt"))
 
 
 def test_flags_change_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,7 +191,7 @@ def test_a_quick_look_is_kept_apart(
         ('value = "test.total"', 'valeu = "test.total"', "Did you mean value?"),
         ('against = "vae"', 'against = "beta-vae"', "names no experiment of the file, 'beta-vae'"),
         ("threshold = 1000", "", "threshold must be given"),
-        ('summary = "A tiny table"', "summary = ", "cannot be read"),
+        ('summary = "A tiny table"', "summary = ", "is not valid TOML"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -15,6 +15,7 @@ from genzoo.cli.flags import DottedCommand, Named, options_of, recipe_of
 from genzoo.compose.plan import PART_KINDS, bare_name
 from genzoo.errors import GenzooError, UsageError
 from genzoo.recipe import Part, Recipe, TrainOptions, line_of, read_recipe
+from genzoo.toml import read_text
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _where(recipe: Recipe, name: str, error: GenzooError) -> str:
     path = Path(name)
     if not path.is_file():
         return ""
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     for kind, place, part in _parts_of(recipe):
         try:
             installed = host().get(kind, part.name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from genzoo.errors import UsageError
 from genzoo.recipe import explain
 from genzoo.runs.folder import RunFolder
+from genzoo.toml import read_toml
 
 
 class ExperimentSpec(BaseModel):
@@ -119,9 +119,7 @@ def read_reproduction(path: Path) -> Reproduction:
         UsageError: If it is not one.
     """
     try:
-        found = Reproduction.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"reproduce: {path} cannot be read: {error}.") from None
+        found = Reproduction.model_validate(read_toml(path, "reproduce")[0])
     except ValidationError as error:
         raise UsageError(f"reproduce: {path}: {explain(error, Reproduction)}") from None
     names = {experiment.name for experiment in found.experiments}
