@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MODULES = (
     "genzoo.declare",
     "genzoo.distributions",
+    "genzoo.drawing",
     "genzoo.errors",
     "genzoo.estimators",
     "genzoo.interfaces",

@@ -31,8 +31,12 @@ class TrainOptions(Options):
 
     epochs: int = Field(30, ge=1, le=1_000_000, description="Passes over the training images.")
     steps: int | None = Field(None, ge=1, description="Stop after this many optimizer steps; none: train all epochs.")
-    limit: int | None = Field(None, ge=1, description="Use only the first N images of each split, for a quick look.")
-    holdout: int = Field(0, ge=0, description="Training images held out to choose the best checkpoint.")
+    limit: int | None = Field(None, ge=1, description="Use only N images of each split, drawn by seed in every class.")
+    holdout: int = Field(
+        0,
+        ge=0,
+        description="Training images, drawn likewise, held out to choose the best checkpoint.",
+    )
     patience: int | None = Field(None, ge=1, description="Stop after this many epochs without a better held-out elbo.")
     batch_size: int = Field(128, ge=1, description="Images a step.")
     lr: float = Field(1e-3, gt=0, le=10, description="Learning rate.")

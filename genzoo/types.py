@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from genzoo.drawing import draw_rows
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -174,8 +176,27 @@ class Split:
         return self.pages is not None
 
     def head(self, n: int | None) -> Split:
-        """The first ``n`` images (all of them when ``n`` is None)."""
+        """The first ``n`` images (all of them when ``n`` is None); of data sorted by class, those of one class."""
         return self if n is None else self.select(slice(0, n))
+
+    def subset(self, n: int | None, seed: int = 0) -> Split:
+        """``n`` images drawn by seed over the whole split, in every class, in their order; all when ``n`` is None.
+
+        Args:
+            n: How many.
+            seed: Of the draw. Figures and metrics leave it at 0, so that they look at the same images in every run.
+
+        See `genzoo.drawing.draw_rows` for how many of each class are drawn.
+        """
+        return self if n is None or n >= len(self) else self.at(self.rows(n, seed))
+
+    def rows(self, n: int, seed: int = 0) -> Tensor:
+        """Which images `subset` draws, int64 ``[min(n, N)]`` in rising order."""
+        return draw_rows(len(self), n, seed, self.labels)
+
+    def at(self, rows: Tensor) -> Split:
+        """The images at ``rows``, int64 ``[n]``; those in a file stay there and are read as they are asked for."""
+        return self.select(rows) if self.pages is None else _Part(self, rows)
 
     def select(self, index: slice | Tensor) -> Split:
         """The images at ``index`` with their labels and factors.
@@ -209,6 +230,38 @@ class Split:
             None if self.factors is None else self.factors.to(device),
             self.pages if images is self.images else None,
         )
+
+
+class _Part(Split):
+    """Some images of a split that lies in a file, anywhere in it; ``images`` copies them to memory when it is read."""
+
+    _whole: Split
+    _chosen: Tensor
+
+    def __init__(self, whole: Split, rows: Tensor) -> None:
+        labels = None if whole.labels is None else _rows(whole.labels, rows)
+        factors = None if whole.factors is None else _rows(whole.factors, rows)
+        for name, value in (("labels", labels), ("factors", factors), ("pages", whole.pages)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_whole", whole)
+        object.__setattr__(self, "_chosen", rows)
+
+    @property
+    def images(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._whole.select(self._chosen).images
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def select(self, index: slice | Tensor) -> Split:
+        chosen = self._chosen[index]
+        return _Part(self._whole, chosen) if isinstance(index, slice) else self._whole.select(chosen)
+
+    def at(self, rows: Tensor) -> Split:
+        return _Part(self._whole, self._chosen[rows])
+
+    def batch(self, index: slice | Tensor | None = None) -> Batch:
+        return self._whole.batch(self._chosen if index is None else self._chosen[index])
 
 
 def _rows(values: Tensor, index: slice | Tensor) -> Tensor:

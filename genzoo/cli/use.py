@@ -141,7 +141,7 @@ def sample(run: str, number: int, label: int | None, seed: int, out: str, best: 
     "--out", required=True, metavar="FILE.npz", help="Arrays: codes (and codes_2, … a level), labels, factors."
 )
 @click.option("--split", default="test", show_default=True, help="Split whose images are encoded.")
-@click.option("--limit", type=click.IntRange(1), help="Only the first N images.")
+@click.option("--limit", type=click.IntRange(1), help="Only N images, drawn in every class.")
 @BEST
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def encode(run: str, out: str, split: str, limit: int | None, best: bool, force: bool) -> None:

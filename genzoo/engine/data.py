@@ -44,7 +44,7 @@ class Loader:
     def order(self, seed: int, epoch: int) -> Tensor:
         """The order of an epoch's images, a pure function of seed and epoch."""
         generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
-        return torch.randperm(len(self), generator=generator).to(self.split.images.device)
+        return torch.randperm(len(self), generator=generator).to("cpu" if self.split.mapped else self._device)
 
     def slices(self, batch_size: int) -> Iterator[slice]:
         """Consecutive slices over the split, the last one partial."""

@@ -63,25 +63,26 @@ class RunView:
         return split
 
     def batch(self, n: int | None = None, split: str = "test") -> Batch:
-        """The first ``n`` images of a split, on the model's device, as the model is evaluated on them.
+        """``n`` images of a split, on the model's device, as the model is evaluated on them.
 
-        Only they are read and made floats of; with no ``n`` that is the whole split, for which `batches` needs less memory.
+        They are drawn over the whole split and in every class, the same ones in every run; see `Split.subset`. Only they
+        are read and made floats of; with no ``n`` that is the whole split, for which `batches` needs less memory.
         """
-        whole = self.split(split)
-        return self._evaluated(whole, slice(0, len(whole) if n is None else n))
+        chosen = self.split(split).subset(n)
+        return self._evaluated(chosen, slice(0, len(chosen)))
 
     def batches(self, size: int, n: int | None = None, split: str = "test") -> Iterator[Batch]:
         """The images of `batch`, ``size`` at a time, the last batch partial."""
-        whole = self.split(split)
-        end = len(whole) if n is None else min(n, len(whole))
-        for start in range(0, end, size):
-            yield self._evaluated(whole, slice(start, min(start + size, end)))
+        chosen = self.split(split).subset(n)
+        for start in range(0, len(chosen), size):
+            yield self._evaluated(chosen, slice(start, min(start + size, len(chosen))))
 
     def shuffled(self, n: int, split: str = "test") -> Batch:
-        """``n`` images at random, by the view's seed, without replacement; all when there are fewer."""
+        """``n`` images in random order, drawn by the view's seed in every class; all when there are fewer."""
         whole = self.split(split)
-        order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(self.seed))[:n]
-        return self._evaluated(whole, order)
+        rows = whole.rows(n, self.seed)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.seed))
+        return self._evaluated(whole, rows[order])
 
     def _evaluated(self, whole: Split, index: slice | torch.Tensor) -> Batch:
         batch = whole.batch(index).to(self.device)

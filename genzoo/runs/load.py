@@ -13,6 +13,7 @@ import torch
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
+from genzoo.drawing import draw_rows
 from genzoo.engine.checkpoint import BEST, RETRIES, find, load_checkpoint
 from genzoo.engine.settings import choose
 from genzoo.errors import CorruptError, UsageError
@@ -20,6 +21,7 @@ from genzoo.host import Host
 from genzoo.interfaces.dataset import Dataset
 from genzoo.interfaces.view import RunView
 from genzoo.process import own_state
+from genzoo.randomness import derive
 from genzoo.recipe import TrainOptions, read_recipe
 from genzoo.runs.folder import RunFolder
 from genzoo.types import Split
@@ -114,20 +116,24 @@ def _load_newest(
 
 
 def splits(dataset: Dataset, train: TrainOptions) -> dict[str, Split]:
-    """The splits as the run uses them: limited, and with held-out images taken from the end of the training split.
+    """The splits as the run uses them, limited and held out by the run's seed, in every class; see `Split.subset`.
 
     Raises:
         UsageError: If nothing would be left to train on.
     """
-    whole = dataset.split("train").head(train.limit)
+    parts = {
+        name: dataset.split(name).subset(train.limit, derive(train.seed, "limit", name)) for name in ("train", "test")
+    }
+    whole = parts["train"]
     if len(whole) <= train.holdout:
         raise UsageError(
             f"run: --holdout must be below the number of training images, {len(whole)}, got {train.holdout}."
         )
-    parts = {"train": whole, "test": dataset.split("test").head(train.limit)}
     if train.holdout:
-        kept = len(whole) - train.holdout
-        parts = {**parts, "train": whole.select(slice(0, kept)), "holdout": whole.select(slice(kept, None))}
+        held = draw_rows(len(whole), train.holdout, derive(train.seed, "holdout"), whole.labels, leave=True)
+        kept = torch.ones(len(whole), dtype=torch.bool)
+        kept[held] = False
+        parts = {**parts, "train": whole.at(kept.nonzero().squeeze(1)), "holdout": whole.at(held)}
     return parts
 
 

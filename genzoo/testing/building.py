@@ -322,7 +322,7 @@ def _exercise_dataset(subject: Subject, options: Options) -> Trace:
     splits = read_splits(dataset)
     found: Trace = {"spec": str(dataset.spec)}
     for name, whole in splits.items():
-        split = whole.head(1000)
+        split = whole.subset(1000)
         found[f"{name} size"] = len(whole)
         found |= {f"{name} images": split.images, f"{name} labels": split.labels, f"{name} factors": split.factors}
     some = splits[dataset.splits[0]].head(8).batch().image

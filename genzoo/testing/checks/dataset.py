@@ -107,7 +107,7 @@ def images_differ(subject: Subject) -> None:
     """Images are not blank, and differ from one another."""
     _, found = splits(subject)
     for name, split in found.items():
-        some = split.head(16).images.float().flatten(1)
+        some = split.subset(16).images.float().flatten(1)
         expect(bool((some.amax(1) > some.amin(1)).any()), f"images of {name} with something on them", "blank ones")
         if len(split) > 1:
             expect(bool((some != some[0]).any()), f"images of {name} that differ", "the same one")
@@ -147,7 +147,7 @@ def splits_disjoint(subject: Subject) -> None:
         table = split.images.flatten(1) if split.factors is None else split.factors
         return (row.numpy().tobytes() for row in table)
 
-    train, test = set(rows(found["train"].head(20000))), list(rows(found["test"].head(5000)))
+    train, test = set(rows(found["train"].subset(20000))), list(rows(found["test"].subset(5000)))
     share = sum(row in train for row in test) / len(test)
     expect(share <= 0.05, "at most 5 % of test images in train", f"{share:.0%}")
 
@@ -192,7 +192,7 @@ def spec_consistent(subject: Subject) -> None:
     _, found = splits(subject)
     expect(fresh.spec == spec, "the same spec after reading", fresh.spec)
     if spec.levels is not None and spec.levels <= 256:
-        values = found["train"].head(64).images.unique()
+        values = found["train"].subset(64).images.unique()
         expect(len(values) <= spec.levels, f"at most {spec.levels} grey levels", len(values))
 
 

@@ -39,5 +39,6 @@ class Digits(PixelDataset):
 
         pixels, labels = load_digits(return_X_y=True)
         images = torch.from_numpy(pixels).float().div_(16).view(-1, 1, 8, 8)
-        index = divide(len(images), cast(DigitsOptions, self.options), name)
-        return Split(images[index], torch.from_numpy(labels).to(torch.int64)[index])
+        classes = torch.from_numpy(labels).to(torch.int64)
+        index = divide(len(images), cast(DigitsOptions, self.options), name, classes)
+        return Split(images[index], classes[index])

@@ -5,18 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genzoo.drawing import draw_rows
 from genzoo.errors import UsageError
 from genzoo.randomness import derive
 from genzoo_datasets.options import SplitOptions
 
 
-def divide(count: int, options: SplitOptions, split: str) -> Tensor:
+def divide(count: int, options: SplitOptions, split: str, labels: Tensor | None = None) -> Tensor:
     """Which of ``count`` images are in a split: both together hold each once, and neither is empty.
 
     Args:
         count: Number of images.
         options: The test set's part and the seed.
         split: ``"train"`` or ``"test"``.
+        labels: int64 ``[count]``, of which each class is divided in proportion; see `draw_rows`.
 
     Returns:
         int64 indices in rising order.
@@ -30,5 +32,9 @@ def divide(count: int, options: SplitOptions, split: str) -> Tensor:
             "Give a training and a test set.",
         )
     test = min(max(1, round(count * options.test_fraction)), count - 1)
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(derive(options.split_seed, "split")))
-    return (order[:test] if split == "test" else order[test:]).sort().values
+    drawn = draw_rows(count, test, derive(options.split_seed, "split"), labels, leave=True)
+    if split == "test":
+        return drawn
+    rest = torch.ones(count, dtype=torch.bool)
+    rest[drawn] = False
+    return rest.nonzero().squeeze(1)

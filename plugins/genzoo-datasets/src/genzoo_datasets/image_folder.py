@@ -109,7 +109,10 @@ class ImageFolder(PixelDataset):
     def _files(self, split: str) -> tuple[list[Found], list[int]]:
         pairs = self._listed(split)
         if not self._divided:
-            pairs = [pairs[index] for index in divide(len(pairs), self._own, split).tolist()]
+            pairs = [
+                pairs[index]
+                for index in divide(len(pairs), self._own, split, torch.tensor([label for _, label in pairs])).tolist()
+            ]
         return [image for image, _ in pairs], [label for _, label in pairs]
 
 

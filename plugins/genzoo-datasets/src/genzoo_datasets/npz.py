@@ -84,7 +84,9 @@ class Npz(PixelDataset):
             if values is not None and len(values) != len(images):
                 raise UsageError(f"npz: {kind} must be one a {name} image, {len(images)}, got {len(values)}.")
         whole = Split(images, labels, factors)
-        return whole if self._divided else whole.select(divide(len(images), cast(NpzOptions, self.options), name))
+        return (
+            whole if self._divided else whole.select(divide(len(images), cast(NpzOptions, self.options), name, labels))
+        )
 
     def _key(self, split: str, kind: str) -> str:
         return f"{split}_{kind}" if self._divided else kind

@@ -138,8 +138,8 @@ def _ends(starts: NDArray[np.bool_], place: NDArray[np.int64]) -> NDArray[np.int
 def represent(run: RunView, images: int) -> Representation:
     """Posterior means of all levels, side by side, with the factors of the same images.
 
-    The images are a seeded draw from the factors' whole grid where the dataset can render it, and otherwise the first
-    ones of the train and test splits. Metrics of one view share the work.
+    The images are a seeded draw from the factors' whole grid where the dataset can render it, and otherwise one from
+    the train and test splits together. Metrics of one view share the work.
 
     Raises:
         UsageError: If the run has no images, the data no factors, or none of them varies.

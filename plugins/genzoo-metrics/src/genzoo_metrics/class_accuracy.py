@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from genzoo.drawing import draw_rows
 from genzoo.interfaces import Metric, RunView
 from genzoo.parts.judge import JudgeSettings, judge_of
 from genzoo.randomness import derive
@@ -88,6 +89,7 @@ def _real_diversity(run: RunView, classes: int, per_class: int) -> float | None:
     """The mean over the classes that have two test images; None where none has."""
     test = run.batch()
     assert test.label is not None
-    groups = [test.image[test.label == label][:per_class] for label in range(classes)]
+    groups = [test.image[test.label == label] for label in range(classes)]
+    groups = [group[draw_rows(len(group), per_class, seed=0).to(group.device)] for group in groups]
     found = [mean_distance(group) for group in groups if len(group) > 1]
     return sum(found) / len(found) if found else None

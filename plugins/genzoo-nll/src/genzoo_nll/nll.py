@@ -49,8 +49,9 @@ class NegativeLogLikelihood(Metric):
         options = self.options
         decoder = "" if options.precision == "float32" else f", decoder in {options.precision}"
         return (
-            f"importance sampling from q(z|x), K = {options.samples}, the first {options.images} {options.split} images at "
-            f"most, as the dataset gives them (grey levels under a Bernoulli make no likelihood), float32{decoder}"
+            f"importance sampling from q(z|x), K = {options.samples}, at most {options.images} {options.split} images, "
+            "drawn in every class, as the dataset gives them (grey levels under a Bernoulli make no likelihood), "
+            f"float32{decoder}"
         )
 
     def check(self, model: Model, image: ImageSpec) -> None:
@@ -65,7 +66,7 @@ class NegativeLogLikelihood(Metric):
         """See `Metric.evaluate`."""
         refuse_deterministic(run.model)
         options = self.options
-        split = run.split(options.split).head(options.images)
+        split = run.split(options.split).subset(options.images)
         rows = max(1, options.memory * 2**20 // (_COPIES * 4 * run.image.pixels))
         images = max(1, rows // options.samples)
         found: list[Tensor] = []

@@ -15,7 +15,9 @@ class NegativeLogLikelihoodOptions(Options):
     samples: int = Field(
         200, ge=1, le=100_000, description="K, posterior samples an image; values of different K differ."
     )
-    images: int = Field(10_000, ge=1, description="The first so many images of the split, all where there are fewer.")
+    images: int = Field(
+        10_000, ge=1, description="Images of the split, drawn in every class; all where there are fewer."
+    )
     split: Literal["test", "train"] = Field("test", description="Which images.")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the decoder alone; encoder, densities and sums stay in float32 or better."
