@@ -106,6 +106,11 @@ class LadderVAE(Model):
         """p(z_l | z_{l+1}) of a level counted from 0 at the bottom."""
         return diagonal_normal(over_leading(self.down[level], above, self.levels[-2 - level].shape))
 
+    def _upper(self, level: int, below: Tensor) -> DiagonalNormal:
+        """q(z_{l+1} | z_l) of bottom-up inference, from a level counted from 0 at the bottom."""
+        up, head = self.up[level], self.heads[level + 1]
+        return diagonal_normal(head(over_leading(up, below, self.levels[-1 - level].shape)))
+
     def _infer(self, image: Tensor, samples: int) -> tuple[list[DiagonalNormal], list[Tensor]]:
         """Posterior and draw of each level, top first."""
         return self._infer_down(image, samples) if self._top_down else self._infer_up(image, samples)
@@ -130,8 +135,8 @@ class LadderVAE(Model):
     def _infer_up(self, image: Tensor, samples: int) -> tuple[list[DiagonalNormal], list[Tensor]]:
         posteriors = [diagonal_normal(self.heads[0](self.first(self.encoder(image))))]
         drawn = [posteriors[0].rsample((samples,))]
-        for up, head in zip(self.up, list(self.heads)[1:], strict=True):
-            posteriors.append(diagonal_normal(head(up(drawn[-1]))))
+        for level in range(len(self.up)):
+            posteriors.append(self._upper(level, drawn[-1]))
             drawn.append(posteriors[-1].rsample())
         return posteriors[::-1], drawn[::-1]
 
