@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import click
@@ -108,6 +108,20 @@ def paragraph(text: str, columns: int | None = None, indent: str = "") -> str:
     if columns is None:
         return f"{indent}{text}"
     return textwrap.fill(text, max(columns, len(indent) + 10), initial_indent=indent, subsequent_indent=indent)
+
+
+def numbers(result: Mapping[str, Any]) -> str:
+    """A metric's numbers as run.json has them, each with its unit.
+
+    Example:
+        >>> numbers({"values": {"nll": 97.1, "share": 0.5}, "unit": "nats", "units": {"nll": "nats", "share": ""}})
+        'nll 97.1 nats, share 0.5'
+    """
+    units = result.get("units", {})
+    return ", ".join(
+        f"{name} {value:.5g} {units.get(name, result.get('unit', ''))}".rstrip()
+        for name, value in result.get("values", {}).items()
+    )
 
 
 def print_json(value: Any) -> None:

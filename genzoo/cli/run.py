@@ -317,8 +317,7 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
         console.show(console.table(["", "distortion", "rate", "elbo"], rows, columns))
     for key, result in outcome.metrics.items():
         if "values" in result:
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in result["values"].items())
-            console.show(console.paragraph(f"{key}: {numbers} {result['unit']}".rstrip(), columns))
+            console.show(console.paragraph(f"{key}: {console.numbers(result)}", columns))
     if outcome.verdict:
         console.show(console.paragraph(outcome.verdict, columns))
     for result in outcome.figures.values():

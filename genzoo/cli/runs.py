@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from genzoo.cli import console
 from genzoo.errors import GenzooError, RunExistsError, UsageError
 from genzoo.runs.find import all_runs, find_run, runs_root
 from genzoo.runs.folder import RunFolder, is_run
+from genzoo.runs.per_image import Paired, paired
 from genzoo.text import one_line
 
 OUT = click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
@@ -82,8 +84,9 @@ def show(run: str, out: str | None, as_json: bool) -> None:
         )
         console.show(console.paragraph(f"test with the fitted prior: {numbers}", console.width()))
     for key, result in record.get("metrics", {}).items():
-        numbers = ", ".join(f"{name} {value:.5g}" for name, value in result.get("values", {}).items())
-        console.show(console.paragraph(f"{key}: {numbers or result.get('error', '')}", console.width()))
+        console.show(console.paragraph(f"{key}: {console.numbers(result) or result.get('error', '')}", console.width()))
+        for warning in result.get("warnings", ()):
+            console.show(console.paragraph(f"{key}: {warning}", console.width()))
     if record.get("verdict"):
         console.show(console.paragraph(record["verdict"], console.width()))
     for path in sorted(folder.figures.glob("*.*")):
@@ -102,7 +105,11 @@ def show(run: str, out: str | None, as_json: bool) -> None:
 def compare(
     names: tuple[str, ...], figure: str | None, labels: tuple[str, ...], title: str, out: str | None, as_json: bool
 ) -> None:
-    """Compare runs: what differs in their recipes, and their last numbers."""
+    """Compare runs: what differs in their recipes, and their last numbers.
+
+    A metric that left its values per image in the first run and in another is compared on the images that both have: the
+    mean difference and its standard error.
+    """
     import tomllib
 
     folders = [find_run(name, runs_root(out)) for name in names]
@@ -118,10 +125,13 @@ def compare(
     for name in _NUMBERS:
         values = [summary["numbers"] for summary in summaries]
         rows.append([f"test {name}", *(f"{value[name]:z.2f}" if value else "-" for value in values)])
+    pairs = _paired_differences(folders)
     if as_json:
         fields = {row[0]: row[1:] for row in rows}
-        console.print_json({"runs": [str(folder.path) for folder in folders], "fields": fields})
+        shown = {key: [None if pair is None else asdict(pair) for pair in each] for key, each in pairs.items()}
+        console.print_json({"runs": [str(folder.path) for folder in folders], "fields": fields, "paired": shown})
         return
+    rows += [[f"{key} less the first's", "-", *map(_difference, each)] for key, each in pairs.items()]
     console.show(console.table(["", *(folder.path.name[:24] for folder in folders)], rows, console.width()))
 
 
@@ -185,6 +195,22 @@ def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
                 continue
         storage.remove_folder(folder.path)
         console.say(f"Removed {folder.path}")
+
+
+def _paired_differences(folders: list[RunFolder]) -> dict[str, list[Paired | None]]:
+    """Metric → the difference of each later run from the first, of metrics that can be paired at all."""
+    found: dict[str, list[Paired | None]] = {}
+    for key in folders[0].record().get("metrics", {}):
+        pairs = [paired(folder, folders[0], key) for folder in folders[1:]]
+        if any(pairs):
+            found[key] = pairs
+    return found
+
+
+def _difference(pair: Paired | None) -> str:
+    if pair is None:
+        return "-"
+    return f"{pair.mean:+.4g} ± {pair.standard_error:.2g} ({pair.images} images)"
 
 
 def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFolder], title: str) -> None:

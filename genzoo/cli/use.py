@@ -76,6 +76,7 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
     """Compute metrics of RUN; the numbers are kept in its run.json with their protocol."""
     from genzoo.compose.build import add_metric
     from genzoo.runs.draw import measure
+    from genzoo.runs.per_image import keep
 
     loaded = _load(run, best)
     parts = _with_options(names, context.meta["genzoo.dotted"], "eval")
@@ -87,10 +88,11 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
         result["options"] = metrics[key].options.model_dump(mode="json")
         result["checkpoint"] = loaded.loaded.checkpoint.name
     if as_json:
-        console.print_json({"run": str(loaded.path), "metrics": results})
+        shown = {key: {k: v for k, v in result.items() if k != "per_image"} for key, result in results.items()}
+        console.print_json({"run": str(loaded.path), "metrics": shown})
     else:
         rows = [
-            [key, name, f"{value:.6g}", result["unit"]]
+            [key, name, f"{value:.6g}", result["units"][name]]
             for key, result in results.items()
             for name, value in result.get("values", {}).items()
         ]
@@ -99,10 +101,13 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
         for key, result in results.items():
             if result.get("protocol"):
                 console.show(console.paragraph(f"{key}: {result['protocol']}", console.width()))
+    for key, result in results.items():
+        for warning in result.get("warnings", ()):
+            console.say(f"Warning: {key}: {warning}", err=True)
     # After they are shown, since a run on a disk that cannot be written is worth measuring too.
     if not run.startswith("zoo:"):
         record = loaded.record
-        loaded.folder.write_record({**record, "metrics": {**record.get("metrics", {}), **results}})
+        loaded.folder.write_record({**record, "metrics": {**record.get("metrics", {}), **keep(results, loaded.folder)}})
     context.exit(_complain(results, "metric"))
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from genzoo.interfaces.dataset import Dataset
     from genzoo.interfaces.likelihood import Likelihood
     from genzoo.interfaces.loss import Loss
+    from genzoo.interfaces.measurement import Measurement, PerImage
     from genzoo.interfaces.metric import Metric
     from genzoo.interfaces.model import Model, Parts
     from genzoo.interfaces.network import Network
@@ -22,10 +23,12 @@ __all__ = [
     "Dataset",
     "Likelihood",
     "Loss",
+    "Measurement",
     "Metric",
     "Model",
     "Network",
     "Parts",
+    "PerImage",
     "Prior",
     "Progress",
     "RunView",
@@ -33,7 +36,7 @@ __all__ = [
     "Visualizer",
 ]
 
-_MODULES = {"Parts": "model", "Progress": "scheduler", "RunView": "view"}
+_MODULES = {"Parts": "model", "PerImage": "measurement", "Progress": "scheduler", "RunView": "view"}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,8 @@ class Metric(ABC):
     Subclass requirements:
         - `evaluate`.
         - ``direction``: ``"higher"`` or ``"lower"`` is better, or None; ``bounds``: least and greatest value or None.
-        - ``unit``: such as ``"nats"``; ``requires``, ``needs_labels``, ``needs_factors`` as a visualizer's.
+        - ``unit``: such as ``"nats"``, of every number that a `Measurement` gives no other unit.
+        - ``requires``, ``needs_labels``, ``needs_factors`` as a visualizer's.
 
     Args:
         options: The plugin's options.
@@ -39,11 +40,14 @@ class Metric(ABC):
 
     @abstractmethod
     def evaluate(self, run: RunView) -> Mapping[str, float]:
-        """Numbers by name; the empty name is the metric's own. Called under ``no_grad`` and the view's seed, in float32."""
+        """Numbers by name; the empty name is the metric's own. Called under ``no_grad`` and the view's seed, in float32.
+
+        A `Measurement` also carries units of single numbers, what was done, warnings, and values per image.
+        """
 
     @property
     def protocol(self) -> str:
-        """How it is measured, one line, stored beside the numbers."""
+        """How it is measured, one line, stored beside the numbers; `Measurement.protocol` says what was done instead."""
         return ""
 
     def check(self, model: Model, image: ImageSpec) -> None:

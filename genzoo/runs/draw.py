@@ -14,6 +14,7 @@ import torch
 from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.signals import StopRequested
 from genzoo.errors import GenzooError, Interrupted, describe
+from genzoo.interfaces.measurement import Measurement
 from genzoo.interfaces.metric import Metric
 from genzoo.interfaces.view import RunView
 from genzoo.interfaces.visualizer import Visualizer
@@ -63,18 +64,38 @@ def draw(
 
 
 def measure(metrics: Mapping[str, Metric], view: RunView) -> dict[str, Any]:
-    """Every metric's numbers: key → ``{"values": …, "protocol": …, "unit": …}`` or ``{"error": "…"}``. See `draw`."""
+    """Every metric's numbers, each in isolation. See `draw`.
+
+    Returns:
+        key → ``{"values": …, "units": …, "protocol": …, "unit": …}``, with ``warnings`` and ``per_image`` (a `PerImage`,
+        which `genzoo.runs.per_image.keep` writes) where there are some; or ``{"error": "…"}``.
+    """
     results: dict[str, Any] = {}
     for key, metric in metrics.items():
         try:
             with at_rest(view, f"metric:{key}"):
-                values = {name or key: float(value) for name, value in metric.evaluate(view).items()}
-            results[key] = {"values": values, "protocol": metric.protocol, "unit": metric.unit}
+                found = metric.evaluate(view)
+            results[key] = _result(key, metric, found)
         except (KeyboardInterrupt, StopRequested, Interrupted):
             raise
         except (Exception, SystemExit) as error:
             results[key] = {"error": _told(f"metric {key}", error)}
     return results
+
+
+def _result(key: str, metric: Metric, found: Mapping[str, float]) -> dict[str, Any]:
+    more = found if isinstance(found, Measurement) else Measurement(found)
+    result: dict[str, Any] = {
+        "values": {name or key: float(value) for name, value in more.items()},
+        "units": {name or key: more.units.get(name, metric.unit) for name in more},
+        "protocol": more.protocol or metric.protocol,
+        "unit": metric.unit,
+    }
+    if more.warnings:
+        result["warnings"] = list(more.warnings)
+    if more.per_image is not None:
+        result["per_image"] = more.per_image
+    return result
 
 
 @contextmanager

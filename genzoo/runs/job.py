@@ -28,6 +28,7 @@ from genzoo.runs.folder import RunFolder
 from genzoo.runs.follow import coupled_by_process
 from genzoo.runs.load import make_view
 from genzoo.runs.outcome import Outcome
+from genzoo.runs.per_image import keep
 from genzoo.runs.record import now
 from genzoo.runs.reporter import Reporter
 from genzoo.runs.runlog import logging_to
@@ -129,7 +130,9 @@ class Job:
             try:
                 with self.signals.at_once():
                     self.figures = draw(visualizers, view, self.folder.figures, formats=self.formats)
-                    self.metrics = measure({key: self.experiment.metrics[key] for key in metrics}, view)
+                    self.metrics = keep(
+                        measure({key: self.experiment.metrics[key] for key in metrics}, view), self.folder
+                    )
             except StopRequested as stop:
                 raise Interrupted(
                     stop.signum, f"run: stopped by signal {stop.signum}; {self.folder.path} stays finished."
@@ -230,10 +233,12 @@ class Job:
         with self.signals.at_once():
             self._draw(self.trainer.epochs)
             view = make_view(self.experiment, self.parts, self.folder)
-            self.metrics = measure(self.experiment.metrics, view)
+            self.metrics = keep(measure(self.experiment.metrics, view), self.folder)
         for key, result in self.metrics.items():
             if "error" in result:
                 self.reporter.warn(f"metric {key} failed: {result['error']}")
+            for warning in result.get("warnings", ()):
+                self.reporter.warn(f"{key}: {warning}")
         row = self.last_row()
         told = verdict_of(self.experiment, make_view(self.experiment, self.parts, None), row) if row else ""
         failed = [*self._failures(), *sorted(self._trackers)]
