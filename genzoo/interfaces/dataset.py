@@ -17,7 +17,8 @@ class Dataset(ABC):
         - ``spec``: an `ImageSpec`, known once constructed, before any split is read where that is possible.
         - `split`: the whole split, in memory or memory-mapped (`genzoo.parts.decoded`), the same at each call.
         - Optionally `transform` (augmentation, dynamic binarization) and ``factor_names``, ``factor_sizes``.
-        - Optionally `render`, where images are made from their factors.
+        - Optionally `render`, where images are made from their factors, and `identifiable`, where several combinations of
+          factors give the same image.
 
     Args:
         options: The plugin's options.
@@ -55,3 +56,17 @@ class Dataset(ABC):
             factors: int64 ``[N, F]`` indices, one row an image.
         """
         return None
+
+    def identifiable(self, factors: Tensor) -> Tensor:
+        """The factors as far as an image tells them: combinations that give the same image get the same row.
+
+        A square that is turned by a quarter is the same image, so no code of it can tell the two orientations apart, and
+        a score that asks for it has a ceiling below 1. By default every combination is its own.
+
+        Args:
+            factors: int64 ``[N, F]`` indices, one row an image.
+
+        Returns:
+            int64 ``[N, F]``: of each image's combinations always the same one.
+        """
+        return factors

@@ -57,6 +57,25 @@ class Painted(Dataset):
         return self.paint(factors) if self.renders else None
 
 
+class Symmetric(Painted):
+    """Its first factor looks the same in two halves where the third is 0, as a square does after a quarter of a turn."""
+
+    def seen(self, factors: Tensor) -> Tensor:
+        told = factors.clone()
+        told[:, 0] = torch.where(told[:, 2] == 0, told[:, 0] % 2, told[:, 0])
+        return told
+
+    def paint(self, factors: Tensor) -> Split:
+        return Split(super().paint(self.seen(factors)).images, None, factors)
+
+
+class Declared(Symmetric):
+    """The same, and says so."""
+
+    def identifiable(self, factors: Tensor) -> Tensor:
+        return self.seen(factors)
+
+
 class Reader(Model):
     """Reads the factors back as the posterior mean of a latent of shape (3, 1, 1)."""
 
@@ -78,8 +97,8 @@ class Reader(Model):
         return Independent(Bernoulli(logits=torch.zeros(*latents[0].shape[:-3], 1, 2, 2)), 3)
 
 
-def view(renders: bool = True, sizes: tuple[int, ...] = SIZES) -> RunView:
-    data = Painted(renders, sizes)
+def view(renders: bool = True, sizes: tuple[int, ...] = SIZES, kind: type[Painted] = Painted) -> RunView:
+    data = kind(renders, sizes)
     return RunView("reader", Reader().eval(), data, {"train": data.split("train"), "test": data.split("test")})
 
 
@@ -101,6 +120,29 @@ def test_a_model_that_reads_the_factors_scores_high_everywhere(renders: bool) ->
     found = make(DCI, trees=10).evaluate(run)
     assert min(found["disentanglement"], found["completeness"], found["informativeness"]) > 0.9
     assert make(SAP).evaluate(run)["squared_correlation"] > 0.9
+
+
+@pytest.mark.parametrize("renders", [True, False])
+def test_factors_that_pixels_do_not_tell_apart_have_no_ceiling_where_the_data_says_so(renders: bool) -> None:
+    declared, silent = view(renders, kind=Declared), view(renders, kind=Symmetric)
+    found = represent(declared, 300)
+    np.testing.assert_allclose(found.codes, found.factors, atol=1e-4)
+    assert make(MIG).evaluate(declared)[""] > make(MIG).evaluate(silent)[""] + 0.03
+    scores = [make(DCI, trees=10).evaluate(run)["informativeness"] for run in (declared, silent)]
+    # A third of the images have one of two values of the first of three factors: 1 - 1/2 · 1/3 · 1/3.
+    assert scores[0] > 0.97 > scores[1]
+
+
+def test_the_protocol_says_which_images_and_how_many_points_there_were() -> None:
+    few, told = make(DCI, images=60, train_points=200, eval_points=100), make(MIG, images=60, points=500)
+    assert (
+        "40 train and 20 eval points, 60 encoded images of the grid, drawn by seed 0" in few.evaluate(view()).protocol
+    )  # type: ignore[attr-defined]
+    assert "60 points" in told.evaluate(view()).protocol  # type: ignore[attr-defined]
+    split = make(MIG, images=90).evaluate(view(False, kind=Declared))
+    assert "90 encoded images of the 300 in all splits" in split.protocol  # type: ignore[attr-defined]
+    assert split.protocol.endswith("a counted as far as pixels tell it")  # type: ignore[attr-defined]
+    assert make(FactorVAEScore).evaluate(view()).units == {"active_codes": "codes"}  # type: ignore[attr-defined]
 
 
 def test_images_are_encoded_once_for_all_metrics_and_anew_when_the_model_changes() -> None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from genzoo.errors import UsageError
+from genzoo.types import Split
 from genzoo_sprites.options import SpritesOptions
 from genzoo_sprites.shapes import SHAPES, stamp, stamps
 from genzoo_sprites.sprites import Sprites
@@ -115,6 +116,80 @@ def test_splits_repeat_are_disjoint_and_carry_their_factors() -> None:
         assert set(train.factors[:, column].tolist()) == set(range(size))
     other = Sprites(TINY.model_copy(update={"seed": 1})).split("train")
     assert not torch.equal(other.images, train.images)
+
+
+def images_of(split: Split) -> list[bytes]:
+    return [image.numpy().tobytes() for image in split.images]
+
+
+@pytest.mark.parametrize(
+    ("binarize", "changes"),
+    [
+        ("none", {"size": 32, "scales": 2, "orientations": 8, "positions": 4}),
+        ("threshold", {"size": 16, "scales": 3, "orientations": 12, "positions": 4}),
+        ("none", {"size": 16, "scales": 1, "orientations": 360, "positions": 2}),
+    ],
+)
+def test_no_image_is_in_both_splits(binarize: str, changes: dict[str, int]) -> None:
+    """Not pixel by pixel either: a square that is turned by a quarter is the same image as before."""
+    grid = 3 * changes["scales"] * changes["orientations"] * changes["positions"] ** 2
+    data = Sprites(
+        SpritesOptions.model_validate({**changes, "images": grid // 2, "test_images": grid // 3, "binarize": binarize})
+    )
+    train, test = images_of(data.split("train")), images_of(data.split("test"))
+    assert (len(train), len(test)) == (grid // 2, grid // 3)
+    assert not set(train) & set(test)
+    assert len(set(train)) < len(train), "the case should have images that repeat"
+
+
+def test_images_repeat_exactly_where_identifiable_says_so() -> None:
+    data = Sprites(SpritesOptions(images=1, test_images=1, size=16, scales=2, orientations=24, positions=3))
+    grid = data.factors_at(torch.arange(math.prod(data.factor_sizes)))
+    told = data.identifiable(grid)
+    images, canonical = images_of(data.render(grid)), [tuple(row) for row in told.tolist()]
+    assert len(set(images)) == len(set(canonical)) == len(set(zip(images, canonical, strict=True))) < len(images)
+    assert images_of(data.render(told)) == images
+    assert torch.equal(data.identifiable(told), told)
+
+
+def test_a_square_has_a_quarter_of_the_orientations_and_an_ellipse_half(full: Sprites) -> None:
+    turns = torch.arange(40)
+    for shape, distinct in ((0, 10), (1, 20), (2, 40)):
+        factors = torch.stack([torch.full_like(turns, value) for value in (shape, 3, 0, 5, 9)], 1)
+        factors[:, 2] = turns
+        assert data_orientations(full, factors) == list(range(distinct))
+
+
+def data_orientations(data: Sprites, factors: Tensor) -> list[int]:
+    return data.identifiable(factors)[:, 2].unique().tolist()
+
+
+def test_shapes_are_as_frequent_in_either_split_as_in_the_grid() -> None:
+    data = Sprites(SpritesOptions(images=4000, test_images=1500, size=16, scales=4, orientations=40, positions=6))
+    for split, count in ((data.split("train"), 4000), (data.split("test"), 1500)):
+        assert split.labels is not None
+        # Images are dealt out whole, so that the error is that of images, of which squares have a quarter.
+        assert (torch.bincount(split.labels) / count - 1 / 3).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("test_images", range(1, 12))
+def test_a_whole_grid_is_divided_as_asked(test_images: int) -> None:
+    """A square of four points, two ellipses of two and four hearts of one."""
+    for seed in range(5):
+        options = {"size": 16, "scales": 1, "orientations": 4, "positions": 1, "seed": seed}
+        data = Sprites(
+            SpritesOptions.model_validate({**options, "images": 12 - test_images, "test_images": test_images})
+        )
+        train, test = images_of(data.split("train")), images_of(data.split("test"))
+        assert (len(train), len(test)) == (12 - test_images, test_images)
+        assert not set(train) & set(test)
+
+
+def test_splits_that_whole_images_do_not_fill_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Sprites(SpritesOptions(images=7, test_images=5, size=16, scales=1, orientations=4, positions=1))
+    monkeypatch.setattr(data, "_first", torch.arange(12) // 4 * 4)
+    with pytest.raises(UsageError, match=r"test_images must be at most 4 beside 7 images, .* got 5"):
+        data.split("test")
 
 
 def test_the_global_random_state_is_left_alone() -> None:

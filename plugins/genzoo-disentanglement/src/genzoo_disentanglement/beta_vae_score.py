@@ -23,13 +23,12 @@ class BetaVAEScore(FactorMetric):
     name = "beta-vae"
     options: BetaVAEScoreOptions
 
-    @property
-    def protocol(self) -> str:
-        """See `Metric.protocol`."""
+    def described(self, images: int, origin: str) -> str:
+        """See `FactorMetric.described`."""
         options = self.options
         return (
             f"mean |Δz| of {options.pairs} pairs, logistic regression, {options.train_points} train and "
-            f"{options.eval_points} eval points, pairs drawn from {options.images} encoded images"
+            f"{options.eval_points} eval points, pairs drawn from {origin}"
         )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:

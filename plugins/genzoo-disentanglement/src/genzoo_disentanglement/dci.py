@@ -11,7 +11,7 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
 from genzoo_disentanglement.factor_metric import FactorMetric
 from genzoo_disentanglement.options import DCIOptions
-from genzoo_disentanglement.representation import Representation
+from genzoo_disentanglement.representation import Representation, points_of
 
 _FLOOR = 1e-11
 
@@ -22,13 +22,13 @@ class DCI(FactorMetric):
     name = "dci"
     options: DCIOptions
 
-    @property
-    def protocol(self) -> str:
-        """See `Metric.protocol`."""
+    def described(self, images: int, origin: str) -> str:
+        """See `FactorMetric.described`."""
         options = self.options
+        train, scored = points_of(images, options.train_points, options.eval_points)
         return (
             f"importances of one {options.classifier} classifier a factor ({options.trees} stages), "
-            f"{options.train_points} train and {options.eval_points} eval points, {options.images} encoded images"
+            f"{train} train and {scored} eval points, {origin}"
         )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:

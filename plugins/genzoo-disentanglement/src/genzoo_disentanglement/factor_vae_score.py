@@ -20,16 +20,17 @@ class FactorVAEScore(FactorMetric):
     """How often the code that varies least names the factor held fixed. See `factor_vae_score`."""
 
     name = "factor-vae"
+    units = {"active_codes": "codes"}  # noqa: RUF012
     options: FactorVAEScoreOptions
 
-    @property
-    def protocol(self) -> str:
-        """See `Metric.protocol`."""
+    def described(self, images: int, origin: str) -> str:
+        """See `FactorMetric.described`."""
         options = self.options
         return (
             f"least normalised variance in {options.batch} images, majority vote, {options.train_points} train and "
-            f"{options.eval_points} eval points, codes of std < {options.prune:g} over {options.variance_points} images "
-            f"left out, {options.images} encoded images"
+            f"{options.eval_points} eval points, codes of std < {options.prune:g} over "
+            f"{min(options.variance_points, images)} images "
+            f"left out, {origin}"
         )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:

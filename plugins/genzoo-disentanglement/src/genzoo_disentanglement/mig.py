@@ -21,14 +21,10 @@ class MIG(FactorMetric):
     name = "mig"
     options: MIGOptions
 
-    @property
-    def protocol(self) -> str:
-        """See `Metric.protocol`."""
+    def described(self, images: int, origin: str) -> str:
+        """See `FactorMetric.described`."""
         options = self.options
-        return (
-            f"encoder means, {options.bins} bins of equal width, {options.points} points, "
-            f"{options.images} encoded images"
-        )
+        return f"encoder means, {options.bins} bins of equal width, {min(options.points, images)} points, {origin}"
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:
         """See `FactorMetric.score`."""

@@ -29,6 +29,7 @@ class Representation:
     Args:
         codes: ``[N, C]``, posterior means.
         factors: ``[N, F]``, values of those factors that take more than one.
+        origin: Which images they are, for a protocol.
 
     Raises:
         UsageError: If the rows do not match, there are none, a code is not finite or a factor is constant.
@@ -36,6 +37,7 @@ class Representation:
 
     codes: Codes
     factors: Factors
+    origin: str = ""
 
     def __post_init__(self) -> None:
         for name, value, columns in (("codes", self.codes, "C"), ("factors", self.factors, "F")):
@@ -69,12 +71,9 @@ class Representation:
         self, train_points: int, eval_points: int, random: np.random.Generator
     ) -> tuple[Representation, Representation]:
         """Disjoint random rows to fit on and to score on; fewer, in proportion, where there are not enough."""
-        wanted = train_points + eval_points
         if len(self) < 2:
             raise UsageError(f"score: there must be at least 2 images, got {len(self)}.")
-        if len(self) < wanted:
-            train_points = min(len(self) - 1, max(1, round(len(self) * train_points / wanted)))
-            eval_points = len(self) - train_points
+        train_points, eval_points = points_of(len(self), train_points, eval_points)
         order = random.permutation(len(self))
         fit, score = order[:train_points], order[train_points : train_points + eval_points]
         varying = (self.factors[fit] != self.factors[fit[0]]).any(0)
@@ -82,6 +81,15 @@ class Representation:
             Representation(self.codes[fit], self.factors[fit][:, varying]),
             _unchecked(self.codes[score], self.factors[score][:, varying]),
         )
+
+
+def points_of(images: int, train_points: int, eval_points: int) -> tuple[int, int]:
+    """How many of so many images are fitted and scored: those that are asked for, or fewer in proportion."""
+    wanted = train_points + eval_points
+    if images >= wanted:
+        return train_points, eval_points
+    train = min(images - 1, max(1, round(images * train_points / wanted)))
+    return train, images - train
 
 
 def _unchecked(codes: Codes, factors: Factors) -> Representation:
@@ -138,8 +146,9 @@ def _ends(starts: NDArray[np.bool_], place: NDArray[np.int64]) -> NDArray[np.int
 def represent(run: RunView, images: int) -> Representation:
     """Posterior means of all levels, side by side, with the factors of the same images.
 
-    The images are a seeded draw from the factors' whole grid where the dataset can render it, and otherwise one from
-    the train and test splits together. Metrics of one view share the work.
+    The images are a seeded draw from the factors' whole grid where the dataset can render it, and otherwise one
+    from all splits. Metrics of one view share the work. Factors count as far as an image tells them:
+    see `Dataset.identifiable`.
 
     Raises:
         UsageError: If the run has no images, the data no factors, or none of them varies.
@@ -148,7 +157,7 @@ def represent(run: RunView, images: int) -> Representation:
     if _memory and _memory[0]() is run and _memory[1] == key:
         return _memory[2]
     run.split("test")
-    split = _factor_sample(run, images)
+    split, origin = _factor_sample(run, images)
     parts: list[NDArray[Any]] = []
     for start in range(0, len(split), _CHUNK):
         batch = split.batch(slice(start, start + _CHUNK)).to(run.device)
@@ -156,11 +165,14 @@ def represent(run: RunView, images: int) -> Representation:
         levels = [level.flatten(1) for level in encode(run.model, batch).levels]
         parts.append(torch.cat(levels, dim=1).double().cpu().numpy())
     assert split.factors is not None
-    factors = split.factors.cpu().numpy()
+    told = run.dataset.identifiable(split.factors)
+    if merged := _names(run, (told != split.factors).any(0)):
+        origin += f", {merged} counted as far as pixels tell it"
+    factors = told.cpu().numpy()
     varying = (factors != factors[:1]).any(0)
     if not varying.any():
         raise UsageError("score: at least one factor must take two values or more, got none.", "Score more images.")
-    result = Representation(np.concatenate(parts), factors[:, varying])
+    result = Representation(np.concatenate(parts), factors[:, varying], origin)
     _memory[:] = [weakref.ref(run, lambda _: _memory.clear()), key, result]
     return result
 
@@ -168,14 +180,21 @@ def represent(run: RunView, images: int) -> Representation:
 _memory: list[Any] = []
 
 
-def _factor_sample(run: RunView, images: int) -> Split:
+def _names(run: RunView, columns: torch.Tensor) -> str:
+    """What these factors are called."""
+    names = run.dataset.factor_names
+    return ", ".join(names[i] if i < len(names) else f"factor {i}" for i in columns.nonzero()[:, 0].tolist())
+
+
+def _factor_sample(run: RunView, images: int) -> tuple[Split, str]:
+    """Images with factors, and which they are."""
     sizes = run.dataset.factor_sizes
     if sizes:
         generator = torch.Generator().manual_seed(derive(run.seed, "factors"))
         columns = [torch.randint(size, (images,), generator=generator) for size in sizes]
         rendered = run.dataset.render(torch.stack(columns, dim=1))
         if rendered is not None:
-            return rendered
+            return rendered, f"{len(rendered)} encoded images of the grid, drawn by seed {run.seed}"
     splits = [split for split in run.splits.values() if split.factors is not None and len(split)]
     if not splits:
         raise UsageError("score: the data must have ground-truth factors, got none.", "Choose --data sprites.")
@@ -187,4 +206,5 @@ def _factor_sample(run: RunView, images: int) -> Split:
         torch.cat([split.factors for split in splits if split.factors is not None]),
     )
     generator = torch.Generator().manual_seed(derive(run.seed, "factors"))
-    return everything.select(torch.randperm(len(everything), generator=generator)[:images])
+    drawn = everything.select(torch.randperm(len(everything), generator=generator)[:images])
+    return drawn, f"{len(drawn)} encoded images of the {len(everything)} in all splits, drawn by seed {run.seed}"

@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from genzoo_disentanglement.factor_metric import FactorMetric
 from genzoo_disentanglement.gap import gap
 from genzoo_disentanglement.options import SAPOptions
-from genzoo_disentanglement.representation import Representation
+from genzoo_disentanglement.representation import Representation, points_of
 
 
 class SAP(FactorMetric):
@@ -25,13 +25,13 @@ class SAP(FactorMetric):
     name = "sap"
     options: SAPOptions
 
-    @property
-    def protocol(self) -> str:
-        """See `Metric.protocol`."""
+    def described(self, images: int, origin: str) -> str:
+        """See `FactorMetric.described`."""
+        train, scored = points_of(images, self.options.train_points, self.options.eval_points)
         return (
             "linear_svm: accuracy of a linear SVM (C = 0.01, balanced) on one code, "
-            f"{self.options.train_points} train and {self.options.eval_points} eval points; "
-            f"squared_correlation: of code and factor index, on the train points; {self.options.images} encoded images"
+            f"{train} train and {scored} eval points; "
+            f"squared_correlation: of code and factor index, on the train points; {origin}"
         )
 
     def score(self, representation: Representation, random: np.random.Generator) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ class SpritesOptions(PixelOptions):
     """Options of `genzoo_sprites.sprites.Sprites`, with binarization and augmentation."""
 
     images: int = Field(20_000, ge=1, description="Training images, drawn from the grid without replacement.")
-    test_images: int = Field(5_000, ge=1, description="Test images, none of them a training image.")
+    test_images: int = Field(5_000, ge=1, description="Test images, none of them the same as a training image.")
     seed: int = Field(0, ge=0, description="Seed of the draw from the grid.")
     size: int = Field(64, ge=16, le=512, multiple_of=4, description="Height and width in pixels.")
     scales: int = Field(6, ge=1, le=64, description="Values of the scale, from half to full size.")

@@ -25,7 +25,10 @@ class Sprites(PixelDataset):
     The grid has 3 · 6 · 40 · 32 · 32 = 737,280 images of 64×64; the splits are a seeded draw from it, and `render` makes
     any image of it. The label is the shape. A factor's value is its index: shapes in the order of
     `genzoo_sprites.shapes.SHAPES`, scales from half to full, orientations counter-clockwise from 0, x to the right, y down.
-    A square looks the same after a quarter of a turn and an ellipse after half a turn, as in dSprites.
+
+    A square looks the same after a quarter of a turn and an ellipse after half a turn, as in dSprites: of the 40
+    orientations pixels tell 10 and 20 apart, all 40 of a heart alone. `identifiable` gives images that are the same pixel by
+    pixel the same factors, and no such image is in both splits.
 
     Args:
         options: Size of the grid, of the images and of the draw.
@@ -72,8 +75,45 @@ class Sprites(PixelDataset):
         """See `PixelDataset.read`."""
         generator = torch.Generator().manual_seed(derive(self.options.seed, "sprites"))
         drawn = torch.randperm(math.prod(self.factor_sizes), generator=generator)
-        first, count = (0, self.options.images) if name == "train" else (self.options.images, self.options.test_images)
-        return self.draw(self.factors_at(drawn[first : first + count]))
+        for_test = self._for_test(generator)[drawn]
+        here, count = (~for_test, self.options.images) if name == "train" else (for_test, self.options.test_images)
+        return self.draw(self.factors_at(drawn[here][:count]))
+
+    def _for_test(self, generator: torch.Generator) -> Tensor:
+        """Which points of the grid are for the test split, bool ``[grid]``.
+
+        Distinct images are dealt out whole, in the proportion of the splits, so that no point is likelier than another to be
+        in the test split.
+        """
+        first, grid = self._first, len(self._first)
+        wanted, asked = self.options.test_images, self.options.images + self.options.test_images
+        share = min(max(wanted, round(grid * wanted / asked)), grid - self.options.images)
+        points = torch.bincount(first, minlength=grid)
+        for_test = torch.zeros(grid, dtype=torch.bool)
+        left, below = share, grid
+        # Images that stand for as many points in turn, most points first, so that those of few make up what is left.
+        for size in points[points > 0].unique().flip(0).tolist():
+            images = (points == size).nonzero()[:, 0]
+            below -= size * len(images)
+            least, most = max(0, -((below - left) // size)), min(len(images), left // size)
+            count = max(min(round(len(images) * share / grid), most), min(least, most))
+            for_test[images[torch.randperm(len(images), generator=generator)[:count]]] = True
+            left -= size * count
+        if share - left < wanted:
+            raise UsageError(
+                f"sprites: test_images must be at most {share - left} beside {self.options.images} images, so that no image "
+                f"is in both splits, got {wanted}.",
+                "Ask for fewer images or more values of the factors.",
+            )
+        return for_test[first]
+
+    def identifiable(self, factors: Tensor) -> Tensor:
+        """See `Dataset.identifiable`; in the order of the grid, y running fastest."""
+        self._check(factors)
+        place = torch.zeros(len(factors), dtype=torch.int64)
+        for column, size in enumerate(self.factor_sizes):
+            place = place * size + factors[:, column]
+        return self.factors_at(self._first[place])
 
     def render(self, factors: Tensor) -> Split:
         """See `Dataset.render`; images are binarized as those of the test split are.
@@ -111,6 +151,29 @@ class Sprites(PixelDataset):
     @cached_property
     def _stamps(self) -> Tensor:
         return stamps(self.options.scales, self.options.orientations, self.options.size // 2)
+
+    @cached_property
+    def _first(self) -> Tensor:
+        """The first point of the grid with the same image as each point, int64 ``[grid]``."""
+        stamps = binarize_above_half(self._stamps) if self.options.binarize == "threshold" else self._stamps
+        known: dict[bytes, int] = {}
+        outlines: list[tuple[int, int, int]] = []
+        for stamp in stamps:
+            rows, columns = stamp.any(1).nonzero()[:, 0], stamp.any(0).nonzero()[:, 0]
+            top, left = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)
+            cut = stamp[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1] if len(rows) else stamp[:0]
+            name = bytes(cut.shape) + cut.numpy().tobytes()
+            outlines.append((known.setdefault(name, len(known)), top, left))
+        outline, top, left = torch.tensor(outlines).unbind(1)
+        # An image is an outline and where it begins; a blank one begins nowhere.
+        blank = stamps.flatten(1).amax(1) == 0
+        down = (top[:, None] + self._offsets).masked_fill(blank[:, None], 0)
+        right = (left[:, None] + self._offsets).masked_fill(blank[:, None], 0)
+        side = self.options.size
+        image = ((outline[:, None, None] * side + right[:, :, None]) * side + down[:, None, :]).flatten()
+        _, which = image.unique(return_inverse=True)
+        grid = torch.arange(len(image))
+        return torch.full((int(which.max()) + 1,), len(image)).scatter_reduce(0, which, grid, "amin")[which]
 
     @cached_property
     def _offsets(self) -> Tensor:
