@@ -15,6 +15,7 @@ from genzoo.cli import execute
 from genzoo.engine.signals import Signals
 from genzoo.errors import UsageError
 from genzoo.host import Host
+from genzoo.recipe import read_recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.reproduce import read_reproduction
 
@@ -220,3 +221,57 @@ def test_several_processes_are_refused_before_anything_is_written(
     assert "the number of processes must be 1, got 2 from torchrun" in said.err
     assert said.out == ""
     assert not (tmp_path / "runs").exists()
+
+
+CHANGED = """
+summary = "A choice by held-out images"
+[[experiments]]
+name = "narrow"
+recipe = "tiny-vae"
+seeds = [5]
+change.train.holdout = 4
+[[experiments]]
+name = "wide"
+recipe = "tiny-vae"
+seeds = [5]
+change.train = {{ holdout = 4, epochs = 3 }}
+change.network.options.{option} = [16, 8]
+[[rows]]
+name = "wide is above by"
+experiment = "narrow"
+against = "wide"
+compare = "difference"
+value = "holdout.total"
+"""
+
+
+def test_an_experiment_may_change_its_recipe(
+    tmp_path: Path, ship: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ship(CHANGED.format(option="hidden"))
+    out = tmp_path / "runs"
+    code, rows, _ = reproduce(out, capsys)
+    assert code == 0
+    runs = {run.path.name.rpartition("-seed-")[0][24:]: run for run in all_runs(out)}
+    recipes = {name: read_recipe(run.config_file) for name, run in runs.items()}
+    told = {name: (one.train["epochs"], one.train["holdout"], one.train["limit"]) for name, one in recipes.items()}
+    assert told == {"narrow": (2, 4, 16), "wide": (3, 4, 16)}
+    assert {name: one.network.options["hidden"] for name, one in recipes.items() if one.network} == {
+        "narrow": [8],
+        "wide": [16, 8],
+    }
+    held = {name: run.rows("epoch")[-1]["holdout"] for name, run in runs.items()}
+    totals = {name: row["distortion"] + row["rate"] for name, row in held.items()}
+    assert rows["wide is above by"]["measured"] == pytest.approx(totals["wide"] - totals["narrow"])
+
+
+@pytest.mark.parametrize(
+    "change", ["network.options.widths = [8]", "train.holdouts = 4", "lr = 1e-3", 'network = "mlp"']
+)
+def test_a_change_that_makes_no_recipe_is_refused_before_anything_is_trained(
+    tmp_path: Path, ship: Callable[[str], None], capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    ship(CHANGED.format(option="hidden").replace("change.network.options.hidden = [16, 8]", f"change.{change}"))
+    assert execute(["reproduce", "tiny", "--out", str(tmp_path / "runs")]) == 2
+    assert not list(all_runs(tmp_path / "runs"))
+    assert capsys.readouterr().err.startswith("Error: ")

@@ -8,6 +8,7 @@ A reproduction is a TOML file that a plugin ships:
     name = "vae"
     recipe = "report-vae"
     seeds = [0, 1, 2]
+    change.train.holdout = 5000      # what differs from the recipe, if anything
     [[rows]]
     name = "VAE distortion"
     experiment = "vae"
@@ -26,17 +27,17 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from genzoo import storage
 from genzoo.compose.plan import Plan, plan
 from genzoo.errors import GenzooError
 from genzoo.host import Host
-from genzoo.recipe import Recipe, read_recipe
+from genzoo.recipe import Recipe, parse_recipe, read_recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder, is_run
 from genzoo.runs.reporter import Reporter
-from genzoo.runs.table import Reproduction, Result, judge
+from genzoo.runs.table import ExperimentSpec, Reproduction, Result, judge
 from genzoo.runs.table import read_reproduction as read_reproduction
 
 
@@ -72,8 +73,13 @@ def reproduce(
     if not folder.is_dir():
         storage.make_folder(folder)
     rows: dict[str, list[RunFolder]] = {}
-    for spec in reproduction.experiments:
-        recipe = read_recipe(host.resource("recipe", spec.recipe).path)
+    recipes = [
+        changed(read_recipe(host.resource("recipe", spec.recipe).path), spec) for spec in reproduction.experiments
+    ]
+    for recipe in recipes:
+        # What cannot be run is refused before hours are spent on what can.
+        plan(recipe, host)
+    for spec, recipe in zip(reproduction.experiments, recipes, strict=True):
         for seed in spec.seeds[:seeds]:
             train = {**recipe.train, "seed": seed, **({} if epochs is None else {"epochs": epochs})}
             one = recipe.model_copy(update={"train": train})
@@ -91,6 +97,25 @@ def reproduce(
         },
     )
     return results
+
+
+def changed(recipe: Recipe, spec: ExperimentSpec) -> Recipe:
+    """The recipe with what the experiment changes of it."""
+    if not spec.change:
+        return recipe
+    content = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return parse_recipe(_merged(content, spec.change), f"{spec.recipe} as experiment {spec.name} changes it")
+
+
+def _merged(content: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(content)
+    for key, value in change.items():
+        before: Any = merged.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            merged[key] = _merged(cast("dict[str, Any]", before), cast("dict[str, Any]", value))
+        else:
+            merged[key] = value
+    return merged
 
 
 def _run(key: str, recipe: Recipe, folder: Path, out: Path, host: Host, reporter: Reporter) -> RunFolder:
@@ -161,8 +186,6 @@ def _measured(run: RunFolder, wanted: Recipe, host: Host, reporter: Reporter) ->
 
 def read_recipe_text(recipe: Recipe) -> Recipe:
     """The recipe as it comes back from its own TOML."""
-    from genzoo.recipe import parse_recipe
-
     return parse_recipe(tomllib.loads(recipe.to_toml()), "recipe")
 
 

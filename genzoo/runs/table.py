@@ -21,21 +21,27 @@ from genzoo.toml import read_toml
 
 
 class ExperimentSpec(BaseModel):
-    """A recipe, run once a seed."""
+    """A recipe, run once per seed.
+
+    ``change`` is what differs from the recipe, written as a recipe is (``change.train.holdout = 5000``): tables are merged,
+    everything else takes the place of what the recipe says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     recipe: str
     seeds: list[int] = Field(default_factory=lambda: [0])
+    change: dict[str, Any] = Field(default_factory=dict)
 
 
 class RowSpec(BaseModel):
     """One published number and how the measured one is found.
 
-    ``value`` is a path into the last epoch's row (``test.distortion``, ``test.rates.0``), or ``metrics.KEY`` for the
-    number that a metric is named after and ``metrics.KEY.NAME`` for another of its numbers; ``test.total`` is distortion +
-    rate; ``epochs_until.NAME`` with ``threshold`` is the first epoch whose test value is at or below it.
+    ``value`` is a path into the last epoch's row (``test.distortion``, ``test.rates.0``, ``holdout.total``), or
+    ``metrics.KEY`` for the number that a metric is named after and ``metrics.KEY.NAME`` for another of its numbers;
+    ``test.total`` is distortion + rate; ``epochs_until.NAME`` with ``threshold`` is the first epoch whose test value is
+    at or below it.
 
     With ``against``, the measured value is the improvement over that experiment, where lower is better: in percent of it,
     or, with ``compare = "difference"``, what it is lower by, in the value's own unit and, where both have the same seeds,

@@ -61,6 +61,7 @@ def genzoo_resources() -> list[Resource]:
         "report": "Table 4 of the report, three seeds",
         "report-quick": "Epochs that the report's networks need to pass its totals",
         "report-best": "The best totals with a 2-D latent in 30 epochs",
+        "report-selection": "What the report's recipes chose between, by held-out training images",
         "report-annealing": "What happens without warm-up",
     }
     return [
