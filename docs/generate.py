@@ -26,6 +26,7 @@ MODULES = (
     "genzoo.drawing",
     "genzoo.errors",
     "genzoo.estimators",
+    "genzoo.findings",
     "genzoo.interfaces",
     "genzoo.options",
     "genzoo.parts",

@@ -200,3 +200,32 @@ def active_units(means: Tensor, threshold: float = 0.01, again: Tensor | None = 
         bool ``[D]``, one a unit.
     """
     return unit_variances(means, again) > threshold
+
+
+IN_USE = 0.01
+"""A latent unit is in use if more than this share of its variance comes from the image; see `unit_signals`."""
+
+
+def unit_signals(means: Tensor, samples: Tensor, again: Tensor | None = None) -> Tensor:
+    r"""The share of each latent unit's variance that the image explains, ``[D]`` in [0, 1].
+
+    .. math:: \frac{\mathrm{Var}_x(E_q[u|x])}{\mathrm{Var}_{q(z)}(u)}
+
+    with the aggregate posterior q(z) in the denominator. It stays the same when z is shifted or rescaled, which
+    `unit_variances` does not: where the aggregate posterior matches N(0, I) the two agree. A unit with a constant
+    posterior has 0, one without noise 1; a normal one with share s tells :math:`-\frac12 \log(1-s)` nats of the image.
+
+    Args:
+        means: Posterior means ``[N, *event]`` of N ≥ 2 images.
+        samples: Posterior samples of the same images, ``[K, N, *event]``.
+        again: See `unit_variances`.
+
+    Example:
+        >>> means = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+        >>> noise = torch.tensor([[[1.0, 1.0], [-1.0, 1.0]], [[-1.0, -1.0], [1.0, -1.0]]])
+        >>> unit_signals(means, means + noise)
+        tensor([0.7500, 0.0000])
+    """
+    total = samples.flatten(2).flatten(0, 1).var(0)
+    between = unit_variances(means, again).clamp_min(0)
+    return torch.where(total > 0, between / total.clamp_min(torch.finfo(total.dtype).tiny), 0).clamp_max(1)

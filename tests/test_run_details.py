@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from genzoo.cli import execute
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import plan
 from genzoo.errors import StorageError, UsageError
+from genzoo.findings import Evidence, LevelUse, Margin
 from genzoo.host import host
 from genzoo.recipe import Recipe, parse_recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
-from genzoo.runs.verdict import LevelUse, remedies_of, verdict
+from genzoo.runs.verdict import paragraph
 from genzoo.types import Kind
 
 PARTS = ["--data", "digits", "--network", "mlp", "--network.hidden", "8", "--device", "cpu", "--precision", "fp32"]
@@ -124,39 +126,65 @@ def test_labels_and_images_go_to_the_models_device(monkeypatch: pytest.MonkeyPat
 # The verdict.
 
 
-def collapsed(made: Experiment, **arguments: Any) -> str:
-    row = {"test": {"distortion": 40.0, "rate": 0.01, "elbo": -40.01}}
-    remedies = remedies_of(made.loss.options, made.schedule.configured, **arguments)
-    return verdict(row, [LevelUse(2, active=0)], remedies=remedies, report_setup=False)
+COLLAPSED = Evidence(
+    distortion=40.0,
+    rate=0.01,
+    levels=(LevelUse(2, 0.01, in_use=0, active=0, images=100),),
+    pixels=64,
+    use=Margin(0.0, 0.001),
+)
+
+
+def collapsed(made: Experiment, **evidence: Any) -> str:
+    quantities = {"quantities": made.schedule.configured, **evidence}
+    return paragraph(made.loss.diagnose(replace(COLLAPSED, **quantities)))
 
 
 def test_a_collapse_is_told_with_what_the_runs_own_loss_can_do() -> None:
     plain = collapsed(experiment())
+    assert "The rate is weighted by β = 1." in plain
     assert "--loss.beta" in plain
     assert "--scheduler.beta.epochs 20" in plain
     assert "--loss.free-bits 0.5" in plain
-    assert "--scheduler.beta.epochs 60" in collapsed(experiment(), warm_up=30)
+    assert "--scheduler.beta.epochs 60" in collapsed(experiment(), settled={"beta": 30.0})
+    assert "weighted by β = 0.25" in collapsed(experiment(), quantities={"beta": 0.25})
     free = collapsed(experiment(loss={"name": "elbo", "options": {"free_bits": 2}}))
     assert "--loss.free-bits 4" in free
     drawn = collapsed(experiment(loss={"name": "elbo", "options": {"capacity": 5}}))
     assert "a higher --loss.capacity" in drawn
     assert not any(option in drawn for option in ("--loss.beta", "--loss.free-bits", "warm-up"))
-    assert "--loss.distortion-per image" in collapsed(
-        experiment(loss={"name": "elbo", "options": {"distortion_per": "pixel"}})
-    )
-    assert "too few" not in plain
+    averaged = collapsed(experiment(loss={"name": "elbo", "options": {"distortion_per": "pixel"}}))
+    assert "averaged over 64 pixels" in averaged
+    assert "--loss.distortion-per image" in averaged
     other = collapsed(experiment(loss={"name": "iwae"}))
     assert "--loss.beta" not in other
     assert "warm-up" not in other
     assert "--loss elbo --loss.free-bits 0.5" in other
 
 
-def test_a_quick_look_is_not_called_a_collapse() -> None:
-    row = {"step": 32, "test": {"distortion": 40.0, "rate": 0.01, "elbo": -40.01}}
-    told = verdict(row, [LevelUse(2, active=0)], remedies=["a lower --loss.beta"], report_setup=False)
-    assert "not in use yet" in told
-    assert "32 steps are too few" in told
-    assert "--loss.beta" not in told
+@pytest.mark.parametrize("loss", ["elbo", "iwae", "normalised-elbo", "beta-tc", "info-vae"])
+def test_every_loss_has_a_remedy_for_a_collapse_and_none_for_a_healthy_run(loss: str) -> None:
+    made = experiment(loss={"name": loss})
+    assert "Try" in collapsed(made)
+    quantities = {"quantities": made.schedule.configured}
+    healthy = replace(COLLAPSED, rate=6.0, levels=(LevelUse(2, 6.0, in_use=2),), use=Margin(60.0, 1.0), **quantities)
+    assert paragraph(made.loss.diagnose(healthy)) == ""
+    assert collapsed(made, steps=10, epochs=1) == ""
+
+
+def test_an_autoencoder_is_called_one() -> None:
+    made = experiment(loss={"name": "elbo", "options": {"beta": 0}})
+    used = replace(
+        COLLAPSED, rate=80.0, levels=(LevelUse(2, 80.0, in_use=2),), use=Margin(60.0, 1.0), quantities={"beta": 0.0}
+    )
+    assert "β is 0" in paragraph(made.loss.diagnose(used))
+
+
+def test_a_capacity_that_holds_an_unread_rate_is_told() -> None:
+    made = experiment(loss={"name": "elbo", "options": {"capacity": 20}})
+    text = collapsed(made, rate=20.0)
+    assert "The rate is drawn to a capacity of 20 nats, whether the decoder reads them or not." in text
+    assert "higher" not in text
 
 
 def test_the_reports_range_is_quoted_for_the_reports_data_only(tmp_path: Path) -> None:

@@ -1,23 +1,33 @@
-"""What a run says of its latents when it ends: units, codes and levels, in use or not."""
+"""What a run says of its model when it ends: how its evidence is measured, what core finds in it, and how it is said."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import genzoo
 from genzoo.distributions import DiagonalNormal, StandardNormal
-from genzoo.options import NoOptions, Options
+from genzoo.findings import Evidence, Finding, LevelUse, Margin
+from genzoo.interfaces import Dataset, RunView
+from genzoo.options import NoOptions
+from genzoo.parts.baseline import constant_output
 from genzoo.randomness import seeded
-from genzoo.runs.closing import levels_in_use
-from genzoo.runs.verdict import LevelUse, codebook_remedies, verdict
-from genzoo.types import Batch, Capability, Encoding, Latent, LatentSpec
+from genzoo.runs import closing
+from genzoo.runs.evidence import decode_in_ways, gather, levels_in_use
+from genzoo.runs.verdict import judge, paragraph
+from genzoo.testing.reference import BernoulliPixels
+from genzoo.types import Batch, Capability, Encoding, ImageSpec, Latent, LatentSpec, ModelOutput, Split
+
+SPEC = ImageSpec((1, 2, 2), classes=3)
+
+
+# The units and codes of a level.
 
 
 class Copying:
@@ -38,8 +48,38 @@ class Copying:
 def test_noise_from_another_level_is_no_unit_in_use() -> None:
     with seeded(0):
         model: Any = Copying()
-        levels = levels_in_use(model, Batch(torch.randn(1000, 1, 1, 1)))
-    assert levels == [LevelUse(2, active=1), LevelUse(2, active=1)]
+        levels = levels_in_use(model, Batch(torch.randn(1000, 1, 1, 1)), [0.3, 0.7])
+    assert levels == (
+        LevelUse(2, 0.3, in_use=1, active=1, images=1000),
+        LevelUse(2, 0.7, in_use=1, active=1, images=1000),
+    )
+
+
+class Scaled:
+    """One unit that copies the image's brightness and one of noise, both multiplied by a scale."""
+
+    levels = (LatentSpec((2,)),)
+    capabilities = frozenset({Capability.REAL_LATENT})
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def encode(self, batch: Batch, *, samples: int = 1) -> Encoding:
+        mean = self.scale * torch.stack([batch.image.flatten(1).mean(1), torch.zeros(len(batch))], 1)
+        log_variance = torch.full_like(mean, math.log(0.01 * self.scale**2))
+        posterior = DiagonalNormal(mean, log_variance)
+        prior = DiagonalNormal(torch.zeros(2), torch.full((2,), 2 * math.log(self.scale)))
+        return Encoding((Latent(posterior, prior, posterior.rsample((samples,))),))
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.05, 1.0, 1e3])
+def test_units_in_use_do_not_change_when_latents_are_rescaled(scale: float) -> None:
+    with seeded(0):
+        model: Any = Scaled(scale)
+        (level,) = levels_in_use(model, Batch(torch.randn(500, 1, 1, 1)))
+    assert level.in_use == 1
+    assert level.active == (1 if scale >= 1 else 0)
+    assert level.rate == pytest.approx(0.5 * (1 + 2 * 0.01 - 2 - 2 * math.log(0.01)), rel=0.1)
 
 
 class Picking:
@@ -56,119 +96,408 @@ class Picking:
 
 def test_codes_are_counted() -> None:
     model: Any = Picking()
-    (level,) = levels_in_use(model, Batch(torch.tensor([-1.0, -1.0, 1.0, 1.0]).reshape(4, 1, 1, 1)))
-    assert (level.used, level.codes, level.images, level.active) == (2, 4, 4, None)
+    batch = Batch(torch.tensor([-1.0, -1.0, 1.0, 1.0]).reshape(4, 1, 1, 1))
+    (level,) = levels_in_use(model, batch, [0.7])
+    assert (level.used, level.codes, level.images, level.in_use) == (2, 4, 4, None)
     assert level.perplexity == pytest.approx(2)
-    assert level.deterministic
+    assert level.varies
+    (one,) = levels_in_use(model, batch[:2], [0.7])
+    assert not one.varies
 
 
-def told(*levels: LevelUse, remedies: Sequence[str] = ("A", "B"), step: int = 9000, **numbers: Any) -> str:
-    test = {"distortion": 70.0, "rate": 25.0, "elbo": -95.0, **numbers}
-    return verdict({"step": step, "test": test}, levels, remedies=remedies, report_setup=False)
+# What the decoder loses without its latents, and without its label.
 
 
-VQ = LevelUse(49, codes=128, used=97, entropy=math.log(80.0), images=1000, deterministic=True)
+class Decoding:
+    """Decodes the image from a latent that copies it, dims it by the label, or does neither."""
+
+    capabilities = frozenset({Capability.REAL_LATENT, Capability.CONDITIONAL})
+    levels = (LatentSpec((4,)),)
+    image = SPEC
+
+    def __init__(self, *, latents: bool, labels: bool) -> None:
+        self.latents, self.labels = latents, labels
+        self.likelihood = BernoulliPixels(NoOptions())
+
+    def __call__(self, batch: Batch) -> ModelOutput:
+        mean = 4 * (2 * batch.image.flatten(1) - 1)
+        posterior = DiagonalNormal(mean, torch.full_like(mean, -6.0))
+        latent = Latent(posterior, StandardNormal((4,)), posterior.rsample((1,)))
+        return ModelOutput((latent,), self.decode([latent.sample], batch.label))
+
+    def decode(self, latents: list[Tensor], label: Tensor | None) -> Any:
+        raw = latents[0] if self.latents else torch.zeros_like(latents[0])
+        if self.labels and label is not None:
+            raw = raw + 2.0 * (label[:, None] - 1)
+        return self.likelihood(raw.unflatten(-1, (1, 2, 2)))
 
 
-def test_codes_under_a_uniform_prior_are_not_judged_by_the_rate() -> None:
-    text = told(VQ, rate=49 * math.log(128), distortion=48.47)
-    assert text == (
-        "The codes are in use: 97 of 128 codes occur in 1000 images, perplexity 80.0; distortion 48.47. "
-        "The prior is uniform, 4.85 nats a code whatever the codes are, so the rate says nothing of them."
+def decoded(*, latents: bool = True, labels: bool = False) -> Any:
+    with seeded(0):
+        label = torch.randint(0, 3, (300,))
+        brightness = (torch.rand(300, 1, 2, 2) < (0.2 + 0.3 * label)[:, None, None, None]).float()
+        model: Any = Decoding(latents=latents, labels=labels)
+        return decode_in_ways(model, Batch(brightness, label), torch.zeros(1, 2, 2))
+
+
+def test_a_decoder_loses_by_the_latents_of_another_image_what_it_reads_of_them() -> None:
+    assert (decoded().swapped - decoded().own).mean() > 3
+    ignoring = decoded(latents=False)
+    assert torch.equal(ignoring.swapped, ignoring.own)
+    assert decoded().constant.mean() == pytest.approx(4 * math.log(2))
+
+
+def test_a_decoder_loses_by_a_wrong_label_what_it_reads_of_it() -> None:
+    assert (decoded(latents=False, labels=True).wrong - decoded(latents=False, labels=True).own).mean() > 0.5
+    assert torch.equal(decoded().wrong, decoded().own)
+
+
+def test_the_constant_image_of_a_bernoulli_is_the_smoothed_mean_image() -> None:
+    with seeded(1):
+        images = (torch.rand(50, 1, 4, 4) < 0.3).float()
+    likelihood = BernoulliPixels(NoOptions())
+    raw = constant_output(likelihood, images, ImageSpec((1, 4, 4)))
+    want = (images.sum(0) + images.mean()) / 51
+    assert torch.allclose(raw.sigmoid(), want, atol=1e-4)
+
+
+class Plain(Dataset):
+    spec = SPEC  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    def split(self, name: str) -> Split:
+        raise NotImplementedError
+
+
+def view_of(model: Any, images: Tensor, label: Tensor | None = None) -> RunView:
+    model.parameters = model.buffers = lambda: iter(())
+    splits = {"train": Split(images, label), "test": Split(images, label)}
+    return RunView("a model", model, Plain(NoOptions()), splits)
+
+
+def test_images_that_are_all_alike_are_seen() -> None:
+    model: Any = Decoding(latents=True, labels=False)
+    model.encode = lambda batch, samples=1: Encoding(model(batch).latents)
+    label = torch.zeros(20, dtype=torch.int64)
+    with seeded(0):
+        same = gather(view_of(model, torch.full((20, 1, 2, 2), 0.3), label), None, None)
+        different = gather(view_of(model, torch.rand(20, 1, 2, 2), label), None, None)
+    assert same.alike
+    assert not different.alike
+    assert paragraph(judge(same)).startswith("All images are the same, so there is nothing for the latents to say.")
+    assert not same.starved
+
+
+def test_the_evidence_does_not_depend_on_the_order_of_the_images() -> None:
+    # Sorted by class, the next image is of the same class: a decoder of classes would seem to need no latents.
+    model: Any = Decoding(latents=True, labels=False)
+    model.encode = lambda batch, samples=1: Encoding(model(batch).latents)
+    images = torch.cat([torch.zeros(200, 1, 2, 2), torch.ones(200, 1, 2, 2)])
+    with seeded(0):
+        found = gather(view_of(model, images, torch.zeros(400, dtype=torch.int64)), None, None)
+    assert found.use is not None
+    assert found.use.mean > 3
+
+
+# What core finds.
+
+HEALTHY = Evidence(
+    distortion=142.0,
+    rate=6.6,
+    levels=(LevelUse(2, 6.6, in_use=2, active=2, images=1000),),
+    pixels=784,
+    images=1000,
+    steps=14_000,
+    epochs=30,
+    baseline=206.2,
+    floor=45.5,
+    spread=40.0,
+    gain=Margin(64.0, 0.8),
+    train_gain=Margin(66.0, 0.8),
+    use=Margin(90.0, 2.0),
+    train_use=Margin(92.0, 2.0),
+    trend=0.1,
+    quantities={"beta": 1.0},
+)
+DEAD = replace(
+    HEALTHY,
+    distortion=206.3,
+    rate=0.003,
+    levels=(LevelUse(2, 0.003, in_use=0, active=0, images=1000),),
+    gain=Margin(-0.1, 0.02),
+    train_gain=Margin(-0.1, 0.02),
+    use=Margin(0.0, 0.001),
+    train_use=Margin(0.0, 0.001),
+)
+
+
+def told(evidence: Evidence) -> str:
+    return paragraph(judge(evidence))
+
+
+def severities(evidence: Evidence) -> set[str]:
+    return {finding.severity for finding in judge(evidence)}
+
+
+def test_a_healthy_model() -> None:
+    assert told(HEALTHY) == (
+        "The latents are in use: the rate is 6.60 nats per image, 2 of 2 latent units in use, and decoding the latents of "
+        "another image costs 90.00 nats. Distortion 142.00, elbo -148.60; the best constant image has a distortion of "
+        "206.20, a perfect one of 45.50."
+    )
+    assert severities(HEALTHY) == {"good"}
+
+
+def test_small_latents_are_no_collapse() -> None:
+    small = replace(HEALTHY, rate=20.0, levels=(LevelUse(4, 20.0, in_use=4, active=0, images=1000),))
+    assert told(small).startswith(
+        "The latents are in use: the rate is 20.00 nats per image, 4 of 4 latent units in use"
+    )
+    assert not small.starved
+
+
+def test_a_rate_of_nothing_is_no_collapse_where_the_decoder_needs_the_latents() -> None:
+    # As under a prior that knows the label, of which alone the latents speak.
+    spoken = replace(HEALTHY, rate=0.02, levels=(LevelUse(4, 0.02, in_use=4, active=4, images=1000),))
+    assert told(spoken).startswith("The latents are in use: the rate is 0.02 nats")
+
+
+@pytest.mark.parametrize("active", [0, 2])
+def test_a_collapse(active: int) -> None:
+    text = told(replace(DEAD, levels=(LevelUse(2, 0.003, in_use=0, active=active, images=1000),)))
+    assert text.startswith("The posterior has collapsed: the rate is 0.003 nats per image, 0 of 2 latent units in use")
+    assert "the best constant image has a distortion of 206.20" in text
+    assert severities(DEAD) == {"fault"}
+    assert DEAD.starved
+
+
+@pytest.mark.parametrize("rate", [0.8, 20.0])
+def test_a_rate_that_buys_nothing_is_no_use(rate: float) -> None:
+    # Of free bits, a capacity, or a posterior that is the same for every image and far from the prior.
+    level = LevelUse(16, rate, in_use=0, active=0, images=1000)
+    assert told(replace(DEAD, rate=rate, levels=(level,))).startswith("The posterior has collapsed")
+    told_apart = replace(DEAD, rate=20.0, levels=(replace(level, rate=20.0, in_use=5),))
+    assert told(told_apart).startswith("The decoder ignores its latents: the rate is 20.00 nats per image, 5 of 16")
+
+
+def test_worse_than_a_constant_image_is_neither_healthy_nor_a_collapse() -> None:
+    garbage = replace(
+        HEALTHY,
+        distortion=228.3,
+        rate=0.8,
+        gain=Margin(-22.0, 0.5),
+        train_gain=Margin(-22.0, 0.5),
+        use=Margin(0.4, 0.1),
+    )
+    text = told(garbage)
+    assert text.startswith(
+        "The model is not trained. The model does not do what a constant image would: its distortion"
+    )
+    assert "228.30" in text
+    assert "206.20" in text
+    assert not any(word in text for word in ("in use", "collapsed", "healthy"))
+    assert text.endswith("Try more --epochs or another --lr.")
+    assert "fault" in severities(garbage)
+    assert "not trained yet" in told(replace(garbage, steps=30, epochs=1))
+
+
+@pytest.mark.parametrize("nats", [-3000.0, 0.0, 1e5])
+def test_nothing_changes_when_a_constant_is_added_to_the_density(nats: float) -> None:
+    # A density may be above 1 and its distortion below 0, as for a Gaussian of a small scale.
+    def moved(evidence: Evidence) -> Evidence:
+        assert evidence.baseline is not None
+        assert evidence.floor is not None
+        numbers = (evidence.distortion + nats, evidence.baseline + nats, evidence.floor + nats)
+        return replace(evidence, distortion=numbers[0], baseline=numbers[1], floor=numbers[2])
+
+    for evidence in (HEALTHY, DEAD):
+        assert [finding.severity for finding in judge(moved(evidence))] == [f.severity for f in judge(evidence)]
+        assert told(moved(evidence)).split(":")[0] == told(evidence).split(":")[0]
+
+
+def test_hardly_any_use_is_told() -> None:
+    few = Margin(1.2, 0.1)
+    weak = replace(HEALTHY, distortion=205.0, rate=0.8, gain=few, train_gain=few, use=Margin(1.6, 0.1))
+    assert told(weak).startswith("The latents are hardly in use: the rate is 0.80 nats")
+    assert weak.starved
+    assert severities(weak) == {"fault"}
+
+
+def test_overfitting_is_told_by_the_gap_of_train_and_test() -> None:
+    over = replace(HEALTHY, distortion=165.0, gain=Margin(41.0, 0.8), train_gain=Margin(120.0, 3.0))
+    text = told(over)
+    assert text.startswith("The model is over-fitted: against the best constant image it gains 120.0 nats on training")
+    assert "66% of that is missing" in text
+    assert "--holdout" in text
+    assert "fault" in severities(over)
+    worse = replace(over, distortion=300.0, gain=Margin(-94.0, 5.0))
+    assert "all of that is missing" in told(worse)
+    assert "is not trained" not in told(worse)
+    for harmless in (
+        replace(HEALTHY, gain=Margin(60.0, 0.8), train_gain=Margin(66.0, 0.8)),
+        replace(HEALTHY, gain=Margin(40.0, 15.0), train_gain=Margin(66.0, 15.0)),
+        replace(HEALTHY, gain=Margin(40.0, math.inf)),
+        replace(DEAD, gain=Margin(-3.0, 0.1), train_gain=Margin(0.5, 0.01)),
+    ):
+        assert "over-fitted" not in told(harmless)
+
+
+def test_a_quick_look_is_not_called_a_collapse() -> None:
+    early = replace(DEAD, steps=32, epochs=2)
+    text = told(early)
+    assert text.startswith("The latents are not in use yet")
+    assert "32 steps are too few" in text
+    assert "Try" not in text
+    assert not early.starved
+    assert told(replace(DEAD, steps=300, epochs=30)).startswith("The posterior has collapsed")
+
+
+def test_an_ignored_label_is_told() -> None:
+    assert "label" not in told(replace(HEALTHY, label_use=Margin(30.0, 1.0)))
+    ignored = replace(HEALTHY, label_use=Margin(0.02, 0.03))
+    assert "The label is ignored: decoding with a wrong one costs 0.02 nats." in told(ignored)
+    assert "fault" in severities(ignored)
+
+
+def test_a_total_above_the_constant_images_is_told() -> None:
+    assert "The latents cost more than they save: the total of 312.00 nats" in told(replace(HEALTHY, rate=170.0))
+    assert "cost more" not in told(HEALTHY)
+
+
+def test_training_that_is_not_over_is_told() -> None:
+    assert "The last epoch still gained 9.00 nats of elbo; train longer." in told(replace(HEALTHY, trend=9.0))
+    assert "One epoch is seldom enough" in told(replace(HEALTHY, trend=None, epochs=1))
+    assert "train longer" not in told(HEALTHY)
+
+
+def test_a_likelihood_under_which_images_hardly_differ_is_named() -> None:
+    flat = replace(DEAD, baseline=1700.3, floor=1700.1, distortion=1700.3)
+    assert "Under this likelihood images differ by 0.20 nats at most." in told(flat)
+
+
+# Codes and levels.
+
+CODES = LevelUse(49, 49 * 1.25, codes=128, used=97, entropy=math.log(80.0), images=1000)
+VQ = replace(HEALTHY, distortion=48.47, rate=49 * 1.25, levels=(CODES,))
+
+
+def test_codes_in_use() -> None:
+    assert told(VQ).startswith(
+        "The latents are in use: the rate is 61.25 nats per image, 97 of 128 codes occur in 1000 images, perplexity 80.0, "
+        "and decoding the latents of another image costs 90.00 nats."
     )
 
 
-def test_a_fitted_prior_is_held_against_the_codes_own_frequencies() -> None:
-    text = told(VQ, rate=49 * 1.25)
-    assert "The prior spends 1.25 nats on each of an image's 49 codes, where their own frequencies take 4.38." in text
-    assert "uniform" not in text
-    assert "Try" not in text
-
-
 def test_a_collapsed_codebook_is_told() -> None:
-    one = replace(VQ, used=1, entropy=0.0)
-    text = told(one, rate=49 * math.log(128))
-    assert text.startswith("The codebook has collapsed: 1 of 128 codes occur")
-    assert text.endswith("Try A or B.")
-    early = told(one, rate=49 * math.log(128), step=5)
-    assert "5 steps are too few to tell whether the codebook has collapsed" in early
-    assert "Try" not in early
+    one = replace(DEAD, levels=(replace(CODES, used=1, entropy=0.0),))
+    assert told(one).startswith("The codebook has collapsed: 1 of 128 codes occur in 1000 images, perplexity 1.0")
+    early = told(replace(one, steps=5, epochs=1))
+    assert "5 steps are too few" in early
+    assert "collapsed" not in early
+
+
+def test_a_decoder_that_ignores_varied_codes_is_told() -> None:
+    ignoring = replace(DEAD, rate=49 * 4.85, levels=(CODES,))
+    assert told(ignoring).startswith(
+        "The decoder ignores its latents: the rate is 237.65 nats per image, 97 of 128 codes"
+    )
 
 
 def test_idle_codes_are_told() -> None:
-    few = replace(VQ, used=9, entropy=math.log(5.0))
-    text = told(few, rate=49.0)
-    assert text.startswith("Most codes are idle: 9 of 128 codes occur in 1000 images, perplexity 5.0")
-    assert text.endswith("Try A or B.")
-    assert "Try" not in told(few, rate=49.0, step=5)
+    few = replace(VQ, levels=(replace(CODES, used=9, entropy=math.log(5.0)),))
+    assert "Most codes are idle: 9 of 128 codes occur in 1000 images, perplexity 5.0." in told(few)
+    assert "fault" in severities(few)
+    assert "5 steps are too few to tell whether they stay so" in told(replace(few, steps=5, epochs=1))
+
+
+UPPER, LOWER = LevelUse(50, 3.0, in_use=5, images=1000), LevelUse(100, 22.0, in_use=25, images=1000)
+LADDER = replace(HEALTHY, rate=25.0, levels=(UPPER, LOWER))
 
 
 def test_each_level_is_told() -> None:
-    text = told(LevelUse(50, active=5), LevelUse(100, active=25), rates=[3.0, 22.0])
-    assert "the rate is 25.00 nats an image, 30 of 150 latent units active" in text
+    text = told(LADDER)
+    assert "the rate is 25.00 nats per image, 30 of 150 latent units in use" in text
     assert text.endswith(" Level 1, the top: 3.00 nats, 5 of 50 units; level 2: 22.00 nats, 25 of 100 units.")
+    assert not LADDER.starved
 
 
 @pytest.mark.parametrize(
-    ("top", "rates"), [(LevelUse(50, active=0), [0.5, 24.5]), (LevelUse(50, active=3), [0.01, 24.99])]
+    "dead", [replace(UPPER, in_use=0), replace(UPPER, rate=0.01), replace(UPPER, rate=0.5, in_use=0)]
 )
-def test_a_dead_level_is_named(top: LevelUse, rates: list[float]) -> None:
-    below = LevelUse(100, active=25)
-    assert told(top, below, rates=rates).endswith("Level 1, the top, is dead: the model does without. Try A or B.")
-    assert "Level 2 is dead" in told(below, top, rates=rates[::-1])
-    early = told(top, below, rates=rates, step=5)
+def test_a_dead_level_is_named(dead: LevelUse) -> None:
+    upper = replace(LADDER, levels=(dead, LOWER))
+    assert told(upper).endswith("Level 1, the top, is dead: the model does without.")
+    assert upper.starved
+    assert "Level 2 is dead" in told(replace(LADDER, levels=(LOWER, dead)))
+    early = told(replace(upper, steps=5, epochs=1))
     assert "Level 1, the top, is not in use yet; 5 steps are too few" in early
     assert "dead" not in early
 
 
 def test_all_levels_dead_is_a_collapse() -> None:
-    text = told(LevelUse(50, active=0), LevelUse(100, active=0), rates=[0.0, 0.01], rate=0.01)
-    assert text.startswith("The posterior has collapsed: the rate is 0.010 nats, 0 of 150 latent units active")
+    both = (replace(UPPER, rate=0.0, in_use=0), replace(LOWER, rate=0.01, in_use=0))
+    text = told(replace(DEAD, rate=0.01, levels=both))
+    assert text.startswith(
+        "The posterior has collapsed: the rate is 0.010 nats per image, 0 of 150 latent units in use"
+    )
+    assert "dead" not in text
 
 
-def test_one_level_is_told_without_its_number() -> None:
-    text = told(LevelUse(40, active=11), rates=[25.0])
-    assert "11 of 40 latent units active" in text
-    assert "level" not in text
+def test_units_left_over_are_told_without_blame() -> None:
+    wide = replace(HEALTHY, levels=(LevelUse(200, 25.0, in_use=21, images=1000),))
+    assert "21 of 200 latent units in use" in told(wide)
+    assert "The other 179 say nothing of the image, which costs no rate." in told(wide)
+    assert severities(wide) == {"good"}
 
 
-def test_codes_that_are_drawn_are_judged_by_their_rate() -> None:
-    drawn = replace(VQ, deterministic=False)
-    assert told(drawn, rate=0.01).startswith("The posterior has collapsed: the rate is 0.010 nats, so")
-    assert told(drawn, rate=25.0).startswith("The latents are in use: the rate is 25.00 nats an image; distortion")
+def test_a_rate_of_rounding_errors_below_zero_is_printed_as_none() -> None:
+    assert "the rate is 0.000 nats" in told(replace(DEAD, rate=-1e-7))
 
 
-class Quantised(Options):
-    codes: int = 128
-    codebook: str = "gradient"
-    revive_below: float = 0.0
+def test_the_reports_range_is_quoted_for_its_healthy_set_up_only() -> None:
+    healthy = paragraph(judge(HEALTHY, report_setup=True))
+    assert healthy.endswith("Distortion is 21.5 times the rate, within the 10 to 50 that the report calls healthy.")
+    garbage = replace(HEALTHY, distortion=228.0, rate=7.0, gain=Margin(-22.0, 0.5))
+    assert "report" not in paragraph(judge(garbage, report_setup=True))
+    assert "report" not in paragraph(judge(DEAD, report_setup=True))
+    assert "report" not in told(HEALTHY)
 
 
-def test_a_codebook_is_mended_with_what_the_model_has() -> None:
-    assert codebook_remedies(Quantised()) == [
-        "--model.codebook ema",
-        "--model.revive-below 0.05",
-        "fewer codes (--model.codes 64)",
-        "a lower --lr",
+# Words, and whole runs.
+
+
+def test_remedies_stand_in_the_last_sentence_once_each() -> None:
+    found = [
+        Finding("fault", "One.", "a"),
+        Finding("note", "", "b"),
+        Finding("note", "Two.", "a"),
+        Finding("good", "", "c"),
     ]
-    assert "--model.revive-below 0.1" in codebook_remedies(Quantised(codebook="ema", revive_below=0.05))
-    assert codebook_remedies(NoOptions()) == ["a lower --lr", "more --epochs"]
+    assert paragraph(found) == "One. Two. Try a, b, or c."
+    assert paragraph([Finding("good", "Fine.")]) == "Fine."
+    assert paragraph([]) == ""
+
+
+SMALL: dict[str, Any] = {"epochs": 1, "limit": 32, "batch_size": 16, "device": "cpu", "progress": False}
 
 
 @pytest.mark.parametrize("model", ["vq-vae", "ladder-vae"])
 def test_a_run_tells_of_its_own_latents(model: str, tmp_path: Path) -> None:
     options = {"codes": 8, "code_dim": 4} if model == "vq-vae" else {"latent_dims": (2, 3), "widths": (8, 8)}
     prior = ("autoregressive", {"width": 8, "layers": 2, "epochs": 1}) if model == "vq-vae" else None
-    small: dict[str, Any] = {"epochs": 1, "limit": 32, "batch_size": 16, "device": "cpu", "progress": False}
-    run = genzoo.run((model, options), data="digits", prior=prior, out=tmp_path, **small)
-    if model == "vq-vae":
-        assert "of 8 codes" in run.verdict
-        assert "latent units" not in run.verdict
-    else:
-        assert "of 5 latent units active" in run.verdict
+    run = genzoo.run((model, options), data="digits", prior=prior, out=tmp_path, **SMALL)
+    assert "2 steps are" in run.verdict
+    assert "Try" not in run.verdict
+    texts = [finding["text"] for finding in run.record["findings"]]
+    assert all(text in run.verdict for text in texts)
 
 
-def test_a_rate_of_rounding_errors_below_zero_is_printed_as_none() -> None:
-    row = {"step": 9999, "test": {"distortion": 206.0, "rate": -1e-7, "rates": [-1e-7], "elbo": -206.0}}
-    text = verdict(row, [LevelUse(2, 0)], remedies=["more epochs"], report_setup=False)
-    assert "the rate is 0.000 nats" in text
+def test_a_part_that_cannot_be_judged_costs_its_judgement_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> Evidence:
+        raise ZeroDivisionError("nothing to divide by")
+
+    monkeypatch.setattr(closing, "gather", broken)
+    run = genzoo.run(("vae", {"latent_dim": 2}), data="digits", network=("mlp", {"hidden": [8]}), out=tmp_path, **SMALL)
+    assert run.record["status"] == "finished"
+    assert run.verdict == "The verdict is incomplete: ZeroDivisionError: nothing to divide by."

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from genzoo.errors import UsageError
+from genzoo.findings import Evidence, Finding
 from genzoo.options import Options
 from genzoo.types import ImageSpec
 
@@ -19,6 +21,7 @@ class Likelihood(nn.Module, ABC):
         - `distribution`, from float32 raw output to a Distribution with event ``[C, H, W]``.
         - `channels`, unless it is one number a pixel and channel.
         - `display`, unless the mean already lies in [0, 1].
+        - Optionally `least_distortion` and `diagnose`, for the verdict on a trained run.
 
     Args:
         options: The plugin's options.
@@ -43,6 +46,17 @@ class Likelihood(nn.Module, ABC):
     def draw(self, likelihood: Distribution) -> Tensor:
         """A draw of p(x|z), clamped to [0, 1]."""
         return likelihood.sample().clamp(0, 1)
+
+    def least_distortion(self, image: Tensor) -> Tensor | None:
+        """The least −log p(x|z) that any raw output reaches, ``[B]`` in nats for images ``[B, C, H, W]``.
+
+        None where there is no least value, or where it is not known. A Bernoulli's is the entropy of its grey pixels.
+        """
+        return None
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """What the likelihood says about a trained run, such as its scale. See `Model.diagnose`."""
+        return ()
 
     def forward(self, raw: Tensor) -> Distribution:
         """See `distribution`; raw output of any precision is taken to float32 (or float64) first."""

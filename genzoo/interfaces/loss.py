@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from genzoo import estimators
+from genzoo.findings import Evidence, Finding
 from genzoo.options import Options
 from genzoo.types import Batch, Capability, Context, LossTerms, ModelOutput
 
@@ -24,6 +25,7 @@ class Loss(nn.Module, ABC):
         - ``requires``: capabilities that the model must have; ``forbids``: those that it must not have.
         - ``batch_coupled = True`` if the terms of one image depend on the others of its batch.
         - ``samples``: posterior samples an image, if not 1.
+        - Optionally `diagnose`.
 
     Args:
         options: The plugin's options.
@@ -68,6 +70,32 @@ class Loss(nn.Module, ABC):
         Returns:
             name → 0-d tensor, mean over the batch.
         """
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """What the weights of the loss explain of a trained run. See `Model.diagnose`.
+
+        The base knows the quantity ``beta``: it names its value at the end, and a lower one and a longer warm-up as
+        remedies. A loss with other ways to keep the latents in use adds its own findings to these.
+        """
+        beta = evidence.quantities.get("beta")
+        if "beta" not in self.quantities or beta is None:
+            return ()
+        if beta == 0:
+            return [
+                Finding(
+                    "note",
+                    "β is 0: nothing holds the posterior near the prior, so samples from the prior need not look like data.",
+                    "a --loss.beta above 0",
+                )
+            ]
+        if not evidence.starved:
+            return ()
+        epochs = max(20.0, 2 * evidence.settled.get("beta", 0.0))
+        warm_up = f"a longer warm-up (--scheduler linear-warmup --scheduler.beta.epochs {epochs:g})"
+        return [
+            Finding("note", f"The rate is weighted by β = {beta:g}.", "a lower --loss.beta"),
+            Finding("note", "", warm_up),
+        ]
 
     def quantity(self, context: Context, name: str) -> float | Tensor:
         """The scheduled value of a quantity now, or its configured value where nothing drives it."""

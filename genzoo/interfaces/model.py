@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from genzoo.errors import UsageError
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces.likelihood import Likelihood
 from genzoo.interfaces.network import Network
 from genzoo.interfaces.prior import Prior
@@ -45,7 +46,7 @@ class Model(nn.Module, ABC):
         - ``__init__(options, parts)``: call ``super().__init__(options, parts)``; set ``levels``, a `LatentSpec` a
           level, top first, and ``prior``, from ``parts.prior(levels[0])``.
         - `encode` and `decode`.
-        - Optionally `after_step`, to update state that no gradient reaches.
+        - Optionally `after_step`, to update state that no gradient reaches, and `diagnose`.
 
     Args:
         options: The plugin's options.
@@ -99,6 +100,17 @@ class Model(nn.Module, ABC):
 
     def after_step(self, output: ModelOutput) -> None:
         """Called after each optimizer step with the output it was made of; for moving-average codebooks."""
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """What the model's own options say about a trained run; core prints it after its own findings.
+
+        Called once a run has ended, with gradients off. Return a finding where an option explains what was measured, and
+        name the flag that would change it.
+
+        Args:
+            evidence: What was measured; ``evidence.starved`` says that latents are not used as they should be.
+        """
+        return ()
 
     def forward(self, batch: Batch, *, samples: int = 1, context: Context | None = None) -> ModelOutput:
         """Encode, then decode what was encoded. See `encode`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from genzoo.findings import Evidence, Finding
 from genzoo.options import Options
 from genzoo.types import ImageSpec, LatentSpec
 
@@ -67,3 +68,7 @@ class Prior(nn.Module, ABC):
     def nll(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         """−log p(z) of ``[B, *event]``, ``[B]`` in nats; what the second stage minimises when ``fitted`` is "after"."""
         return -self(label=label).log_prob(latents)
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """What the prior says about a trained run. See `Model.diagnose`."""
+        return ()

@@ -1,75 +1,60 @@
-"""What a trained run came to: its verdict, from its last row and from how its latents vary."""
+"""What a trained run came to: measured, judged, and said in words."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from genzoo.compose.build import Experiment
 from genzoo.compose.plan import DEFAULTS
-from genzoo.estimators import active_units
-from genzoo.interfaces.model import Model
+from genzoo.engine.signals import StopRequested
+from genzoo.errors import Interrupted
+from genzoo.findings import Finding
 from genzoo.interfaces.view import RunView
 from genzoo.runs.draw import at_rest
-from genzoo.runs.verdict import LevelUse, codebook_remedies, remedies_of, verdict
-from genzoo.types import Batch, Capability, Kind, Latent, LatentSpec
+from genzoo.runs.evidence import gather
+from genzoo.runs.verdict import judge, paragraph
+from genzoo.types import LatentSpec
+
+_log = logging.getLogger("genzoo.run")
 
 
-def verdict_of(experiment: Experiment, view: RunView, row: Mapping[str, Any]) -> str:
-    """The verdict on a trained experiment; see `verdict`.
+def findings_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | None) -> list[Finding]:
+    """What is found about a trained experiment: by core first, then by its loss, model, prior and likelihood.
 
     Args:
         experiment: As it is now.
-        view: Of it, for images.
-        row: The last epoch's.
+        view: Of it, with its images and its history.
+        row: The last epoch's; None judges by what is measured here alone.
     """
     model = experiment.model
-    levels: list[LevelUse] = []
-    if model.capabilities & {Capability.REAL_LATENT, Capability.CATEGORICAL_LATENT}:
+    found: list[Finding] = []
+    try:
         with at_rest(view, "verdict"):
-            levels = levels_in_use(model, view.batch(1000))
-    resolved, configured = experiment.plan, experiment.schedule.configured
-    kinds = (Kind.DATASET, Kind.LIKELIHOOD, Kind.PRIOR, Kind.LOSS)
-    defaults = all(resolved[kind].name == DEFAULTS[kind] for kind in kinds) and configured.get("beta") == 1
-    loss = experiment.loss.options
-    warm_up = [getattr(choice.options, "epochs", None) for choice in resolved.schedulers.get("beta", ())]
-    if levels and levels[0].deterministic and levels[0].codes is not None:
-        remedies = codebook_remedies(model.options)
-    else:
-        remedies = remedies_of(loss, configured, max((length for length in warm_up if length), default=None))
-    plane = len(levels) == 1 and levels[0].active is not None and levels[0].size == 2
-    return verdict(row, levels, remedies=remedies, report_setup=plane and defaults)
+            evidence = gather(view, row, experiment.schedule, epochs=experiment.plan.train.epochs)
+            found += judge(evidence, report_setup=_is_the_reports(experiment))
+            for part in (experiment.loss, model, model.prior, model.likelihood):
+                found += part.diagnose(evidence)
+        if evidence.starved and not any(finding.remedy for finding in found):
+            found.append(Finding("note", "", "more --epochs or another loss, such as one with free bits"))
+    except (StopRequested, Interrupted):
+        raise
+    except Exception as error:
+        # A part that cannot be judged costs its judgement, and not the run.
+        _log.warning("the verdict is incomplete", exc_info=error)
+        found.append(Finding("note", f"The verdict is incomplete: {type(error).__name__}: {error}."))
+    return found
 
 
-def levels_in_use(model: Model, batch: Batch) -> list[LevelUse]:
-    """How many latent units of each level vary with the image, or which codes occur; top first."""
-    # The means of a level may depend on samples of another: other samples leave out the noise of the first.
-    several = len(model.levels) > 1
-    first = model.encode(batch, samples=20 if several else 1).latents
-    again = model.encode(batch, samples=20).latents if several else first
-    pairs = zip(model.levels, first, again, strict=True)
-    return [_use(spec, one, other if several else None, model) for spec, one, other in pairs]
+def verdict_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | None) -> str:
+    """The findings as a paragraph; see `findings_of`."""
+    return paragraph(findings_of(experiment, view, row))
 
 
-def _use(spec: LatentSpec, latent: Latent, again: Latent | None, model: Model) -> LevelUse:
-    if spec.categories is None:
-        active = active_units(_means(latent), again=None if again is None else _means(again))
-        return LevelUse(spec.size, active=int(active.sum()))
-    picked = latent.sample[0]
-    counts = torch.bincount(picked.flatten(), minlength=spec.categories).double()
-    shares = counts / counts.sum()
-    return LevelUse(
-        spec.size,
-        codes=spec.categories,
-        used=int((counts > 0).sum()),
-        entropy=float(-torch.xlogy(shares, shares).sum()),
-        images=len(picked),
-        deterministic=Capability.DETERMINISTIC_POSTERIOR in model.capabilities,
-    )
-
-
-def _means(latent: Latent) -> torch.Tensor:
-    """E_q[z|x], ``[B, D]``, averaged over the samples of other levels that it depends on."""
-    return latent.posterior.mean.expand_as(latent.sample).mean(0).flatten(1)
+def _is_the_reports(experiment: Experiment) -> bool:
+    """Whether the experiment has the report's data and parts, two latent dimensions and β = 1."""
+    plan = experiment.plan
+    parts = all(plan[kind].name == name for kind, name in DEFAULTS.items())
+    whole = plan.train.limit is None and experiment.schedule.configured.get("beta") == 1
+    return parts and whole and experiment.model.levels == (LatentSpec((2,)),)

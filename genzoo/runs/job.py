@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from genzoo.engine.workers import Workers
 from genzoo.errors import GenzooError, Interrupted, WorkerLost, describe
 from genzoo.host import Host, Problem
 from genzoo.interfaces.scheduler import Progress
-from genzoo.runs.closing import verdict_of
+from genzoo.runs.closing import findings_of
 from genzoo.runs.draw import draw, measure
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.follow import coupled_by_process
@@ -32,6 +33,7 @@ from genzoo.runs.per_image import keep
 from genzoo.runs.record import now
 from genzoo.runs.reporter import Reporter
 from genzoo.runs.runlog import logging_to
+from genzoo.runs.verdict import paragraph
 from genzoo.types import Split
 
 _log = logging.getLogger("genzoo.run")
@@ -240,11 +242,13 @@ class Job:
             for warning in result.get("warnings", ()):
                 self.reporter.warn(f"{key}: {warning}")
         row = self.last_row()
-        told = verdict_of(self.experiment, make_view(self.experiment, self.parts, None), row) if row else ""
+        found = findings_of(self.experiment, view, row) if row else []
+        told = paragraph(found)
         failed = [*self._failures(), *sorted(self._trackers)]
         code = 1 if failed else 0
         reason = f"failed: {', '.join(failed)}" if failed else "trained to the end"
-        self._record_end("finished", code, reason, verdict=told, summary=row)
+        findings = [asdict(finding) for finding in found]
+        self._record_end("finished", code, reason, verdict=told, findings=findings, summary=row)
         return Outcome(self.folder, row, told, self.figures, self.metrics, code)
 
     def _figures_are_due(self, epoch: int) -> bool:

@@ -1,202 +1,238 @@
-"""What a run came to, in plain words. Imports no torch."""
+"""What a run came to, in plain words: core's own findings and the paragraph made of all of them. Imports no torch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from genzoo.options import Options
-
-COLLAPSED_RATE = 0.1
-"""A rate below this many nats an image says that the latents carry nothing."""
-
-COLLAPSED_PERPLEXITY = 1.1
-"""Codes of a perplexity below this are one code, all but."""
+from genzoo.findings import LEAST_USE, WEAK_GAIN, Evidence, Finding, LevelUse, Margin
 
 IDLE_CODES = 0.1
 """A perplexity below this part of the number of codes says that most of them do nothing."""
 
-EARLY_STEPS = 400
-"""After fewer steps than this, less than one epoch of MNIST, the latents may not be in use yet."""
+RISING = 0.02
+"""An epoch that still gains more than this part of what could be gained at most is not the last that a run should have."""
 
-ACTIVE_VARIANCE = 0.01
-"""A latent unit is active if the variance over images of its posterior mean is above this (Burda et al. 2016)."""
-
-
-@dataclass(frozen=True)
-class LevelUse:
-    """What a level of latents does with some images.
-
-    Args:
-        size: Latent units, or places that hold a code.
-        active: How many units vary with the image; None for codes.
-        codes: Number of codes, K; None for real-valued latents.
-        used: How many of them occur.
-        entropy: Of the frequencies of codes, in nats a code; its exponential is their perplexity.
-        images: How many images that was measured on.
-        deterministic: Whether the posterior is a point, so that the rate is what the prior spends on the codes.
-    """
-
-    size: int
-    active: int | None = None
-    codes: int | None = None
-    used: int = 0
-    entropy: float = 0.0
-    images: int = 0
-    deterministic: bool = False
-
-    @property
-    def perplexity(self) -> float:
-        return math.exp(self.entropy)
+LEAST_SCALE = 0.5
+"""Images that differ by fewer nats than this under a likelihood leave the latents nothing to say."""
 
 
-def verdict(
-    row: Mapping[str, Any],
-    levels: Sequence[LevelUse],
-    *,
-    remedies: Sequence[str],
-    report_setup: bool,
-) -> str:
-    """A few sentences on the last epoch: healthy, collapsed or partly dead and what to try, or underfit.
+def judge(evidence: Evidence, *, report_setup: bool = False) -> list[Finding]:
+    """Core's findings on a trained model, the most important first.
 
     Args:
-        row: The last epoch's row.
-        levels: How each level of latents is used, top first; empty where that cannot be told.
-        remedies: What to try against a collapse; see `remedies_of` and `codebook_remedies`.
-        report_setup: Whether this is the report's own set-up, for which its range of D/R may be quoted.
+        evidence: What was measured.
+        report_setup: Whether this is the report's own set-up, the only one that its range of D/R is quoted for.
     """
-    numbers = row.get("test") or row["train"]
-    early = row.get("step", EARLY_STEPS) < EARLY_STEPS
-    too_few = f"{row.get('step')} steps are too few to tell whether" if early else ""
-    if len(levels) == 1 and levels[0].codes is not None and levels[0].deterministic:
-        return _of_codes(levels[0], levels[0].codes, numbers, too_few, remedies)
-    rate, distortion = numbers["rate"], numbers["distortion"]
-    counted = [level for level in levels if level.active is not None]
-    active, size = sum(level.active or 0 for level in counted), sum(level.size for level in counted)
-    units = f", {active} of {size} latent units active" if counted else ""
-    if rate < COLLAPSED_RATE or (counted and len(counted) == len(levels) and not active):
-        if too_few:
-            return (
-                f"The latents are not in use yet: the rate is {rate:z.3f} nats{units}. "
-                f"{too_few} the posterior has collapsed; train longer."
-            )
-        return (
-            f"The posterior has collapsed: the rate is {rate:z.3f} nats{units}, so the model ignores its latents. "
-            f"Try {_either(remedies)}."
-        )
-    text = f"The latents are in use: the rate is {rate:.2f} nats an image{units}"
-    text += f"; distortion {distortion:.2f}, elbo {numbers['elbo']:.2f}."
-    if len(levels) > 1:
-        text += _of_levels(levels, numbers["rates"], too_few, remedies)
-    if report_setup and rate > 0:
-        ratio = distortion / rate
+    if evidence.alike:
+        return [
+            Finding("note", f"All images are the same, so there is nothing for the latents to say.{_state(evidence)}")
+        ]
+    found: list[Finding] = []
+    if evidence.overfitted:
+        found.append(_overfitted(evidence))
+    found.append(_of_use(evidence))
+    found += _of_levels(evidence)
+    found += _of_label(evidence)
+    found += _of_training(evidence)
+    healthy = all(finding.severity == "good" for finding in found)
+    if report_setup and healthy and evidence.rate > 0:
+        ratio = evidence.distortion / evidence.rate
         place = "within" if 10 <= ratio <= 50 else "outside"
-        text += f" Distortion is {ratio:.1f} times the rate, {place} the 10 to 50 that the report calls healthy."
-    return text
+        text = f"Distortion is {ratio:.1f} times the rate, {place} the 10 to 50 that the report calls healthy."
+        found.append(Finding("good", text))
+    return found
 
 
-def _of_levels(levels: Sequence[LevelUse], rates: Sequence[float], too_few: str, remedies: Sequence[str]) -> str:
-    """What each level does, top first, and which of them are dead."""
+def paragraph(findings: Sequence[Finding]) -> str:
+    """The findings as one paragraph, with all remedies in its last sentence.
+
+    Example:
+        >>> paragraph([Finding("fault", "The posterior has collapsed.", "A"), Finding("note", "β is 9.", "B")])
+        'The posterior has collapsed. β is 9. Try A or B.'
+    """
+    remedies = list(dict.fromkeys(finding.remedy for finding in findings if finding.remedy))
+    texts = [finding.text for finding in findings if finding.text]
+    return " ".join([*texts, *([f"Try {_either(remedies)}."] if remedies else [])])
+
+
+def _of_use(e: Evidence) -> Finding:
+    """Whether the decoder needs the latents, and whether that gains anything."""
+    if e.worse_than_constant:
+        return _unlearned(e)
+    if not e.used:
+        return _unused(e)
+    numbers = f"the rate is {e.rate:z.2f} nats per image{_units(e)}{_swap(e)}"
+    if e.weak and not e.overfitted:
+        text = f"The latents are hardly in use: {numbers}.{_state(e)}"
+        return Finding("note" if e.early else "fault", text)
+    return Finding("note" if e.overfitted else "good", f"The latents are in use: {numbers}.{_state(e)}")
+
+
+def _unlearned(e: Evidence) -> Finding:
+    assert e.baseline is not None
+    text = (
+        f"The model does not do what a constant image would: its distortion is {e.distortion:.2f} nats per image, and "
+        f"{e.baseline:.2f} for the best image that is the same for every input; the rate is {e.rate:z.2f}{_swap(e)}."
+    )
+    if e.overfitted:
+        return Finding("fault", text)
+    if e.early:
+        return Finding("note", f"The model is not trained yet. {text} {e.steps} steps are few; train longer.")
+    return Finding("fault", f"The model is not trained. {text}", "more --epochs or another --lr")
+
+
+def _unused(e: Evidence) -> Finding:
+    level = e.levels[0] if len(e.levels) == 1 else None
+    idle = all(not item.varies for item in e.levels) if e.levels else True
+    swap = _swap(e)
+    if level is not None and level.codes is not None and idle:
+        what, numbers = "The codebook has collapsed", f"{_codes(level)}{swap}, so the codes say nothing of the image"
+    elif idle or e.rate < 1:
+        what = "The posterior has collapsed"
+        numbers = f"the rate is {e.rate:z.3f} nats per image{_units(e)}{swap}, so the model ignores its latents"
+    else:
+        what = "The decoder ignores its latents"
+        numbers = f"the rate is {e.rate:.2f} nats per image{_units(e)}, spent for nothing{swap}"
+    text = f"{numbers}.{_state(e)}"
+    if e.early:
+        return Finding(
+            "note",
+            f"The latents are not in use yet: {text} {e.steps} steps are too few to tell whether they will be; train "
+            "longer.",
+        )
+    if e.scale < LEAST_SCALE and e.baseline is not None:
+        text += f" Under this likelihood images differ by {e.scale:.2f} nats at most."
+    return Finding("fault", f"{what}: {text}")
+
+
+def _overfitted(e: Evidence) -> Finding:
+    assert e.gain is not None
+    assert e.train_gain is not None
+    train, test = e.train_gain.mean, e.gain.mean
+    missing = f"{1 - test / train:.0%} of that is missing" if test > 0 else "all of that is missing"
+    text = (
+        f"The model is over-fitted: against the best constant image it gains {train:.1f} nats on training images and "
+        f"{test:.1f} on test images, so that {missing}."
+    )
+    return Finding(
+        "fault", text, "more training images, fewer --epochs, --holdout with --patience or a smaller network"
+    )
+
+
+def _of_levels(e: Evidence) -> list[Finding]:
+    """What each level does, top first, and which of them are dead; of codes, how many are in use."""
+    if len(e.levels) == 1:
+        return _of_one_level(e, e.levels[0])
+    if not e.levels or not e.used:
+        return []
     parts: list[str] = []
     dead: list[str] = []
-    for number, (level, rate) in enumerate(zip(levels, rates, strict=True), 1):
+    for number, level in enumerate(e.levels, 1):
         name = f"level {number}" + (", the top" if number == 1 else "")
-        does = f"{rate:z.2f} nats"
-        if level.active is not None:
-            does += f", {level.active} of {level.size} units"
+        does = f"{level.rate:z.2f} nats"
+        if level.in_use is not None:
+            does += f", {level.in_use} of {level.size} units"
         elif level.codes is not None:
             does += f", {level.used} of {level.codes} codes"
         parts.append(f"{name}: {does}")
-        if rate < COLLAPSED_RATE or level.active == 0:
+        if level.dead:
             dead.append(name + ("," if number == 1 else ""))
-    text = f" {'; '.join(parts).capitalize()}."
-    if not dead:
-        return text
-    which, is_are = " and ".join(dead), "is" if len(dead) == 1 else "are"
-    which = which[0].upper() + which[1:]
-    if too_few:
-        return f"{text} {which} {is_are} not in use yet; {too_few} that lasts."
-    return f"{text} {which} {is_are} dead: the model does without. Try {_either(remedies)}."
+    found = [Finding("good", f"{'; '.join(parts).capitalize()}.")]
+    if dead:
+        which, is_are = " and ".join(dead), "is" if len(dead) == 1 else "are"
+        which = which[0].upper() + which[1:]
+        if e.early:
+            text = f"{which} {is_are} not in use yet; {e.steps} steps are too few to tell whether that lasts."
+            return [*found, Finding("note", text)]
+        found.append(Finding("fault", f"{which} {is_are} dead: the model does without."))
+    return found
 
 
-def _of_codes(level: LevelUse, codes: int, numbers: Mapping[str, Any], too_few: str, remedies: Sequence[str]) -> str:
-    """A level of codes that the encoder picks: how many are in use, and what the prior spends on one."""
-    use = f"{level.used} of {codes} codes occur in {level.images} images, perplexity {level.perplexity:.1f}"
-    if level.used <= 1 or level.perplexity < COLLAPSED_PERPLEXITY:
-        if too_few:
-            return f"The codes are not in use yet: {use}. {too_few} the codebook has collapsed; train longer."
-        return f"The codebook has collapsed: {use}, so the codes say nothing of the image. Try {_either(remedies)}."
-    idle = level.perplexity < IDLE_CODES * codes
-    text = (
-        f"{'Most codes are idle' if idle else 'The codes are in use'}: {use}; distortion {numbers['distortion']:.2f}."
+def _of_one_level(e: Evidence, level: LevelUse) -> list[Finding]:
+    if not e.used:
+        return []
+    if level.codes is None:
+        if level.in_use is not None and 0 < level.in_use < level.size / 2:
+            idle = level.size - level.in_use
+            return [Finding("good", f"The other {idle} say nothing of the image, which costs no rate.")]
+        return []
+    if level.perplexity >= IDLE_CODES * level.codes:
+        return []
+    text = f"Most codes are idle: {_codes(level)}."
+    return (
+        [Finding("note", f"{text} {e.steps} steps are too few to tell whether they stay so.")]
+        if e.early
+        else [Finding("fault", text)]
     )
-    spent, even = numbers["rate"] / level.size, math.log(codes)
-    if math.isclose(spent, even, rel_tol=1e-3):
-        text += (
-            f" The prior is uniform, {even:.2f} nats a code whatever the codes are, so the rate says nothing of them."
+
+
+def _of_label(e: Evidence) -> list[Finding]:
+    use = e.label_use
+    if use is None or use.mean > max(LEAST_USE, _error(use)):
+        return []
+    text = f"The label is ignored: decoding with a wrong one costs {use.mean:z.2f} nats"
+    if e.early:
+        return [Finding("note", f"{text}, after {e.steps} steps.")]
+    return [
+        Finding(
+            "fault",
+            f"{text}.",
+            "fewer latent dimensions or a higher weight of the rate, so that the label is worth reading, and look at the "
+            "labels",
         )
-    else:
-        text += (
-            f" The prior spends {spent:.2f} nats on each of an image's {level.size} codes, "
-            f"where their own frequencies take {level.entropy:.2f}."
+    ]
+
+
+def _of_training(e: Evidence) -> list[Finding]:
+    """Whether the total is worth having, and whether training was over."""
+    found: list[Finding] = []
+    if e.baseline is not None and e.used and not e.worse_than_constant and e.distortion + e.rate > e.baseline:
+        text = (
+            f"The latents cost more than they save: the total of {e.distortion + e.rate:.2f} nats lies above "
+            f"{e.baseline:.2f}, the distortion of the best constant image alone."
         )
-    if idle:
-        text += f" {too_few} they stay so." if too_few else f" Try {_either(remedies)}."
-    return text
+        found.append(Finding("note", text))
+    if e.trend is not None and e.scale > LEAST_SCALE and e.trend > RISING * e.scale:
+        found.append(Finding("note", f"The last epoch still gained {e.trend:.2f} nats of elbo; train longer."))
+    elif e.trend is None and e.epochs == 1 and not e.early:
+        found.append(Finding("note", "One epoch is seldom enough; train longer."))
+    return found
 
 
-def codebook_remedies(model: Options) -> list[str]:
-    """What may be tried against a codebook with few codes in use, of what the model has.
-
-    Args:
-        model: Its options.
-
-    Example:
-        >>> from genzoo.options import NoOptions
-        >>> codebook_remedies(NoOptions())
-        ['a lower --lr', 'more --epochs']
-    """
-    found: list[str] = []
-    if getattr(model, "codebook", None) == "gradient":
-        found.append("--model.codebook ema")
-    revive: float | None = getattr(model, "revive_below", None)
-    if revive is not None:
-        found.append(f"--model.revive-below {min(0.5, 2 * revive) or 0.05:g}")
-    codes: int | None = getattr(model, "codes", None)
-    if codes is not None and codes > 2:
-        found.append(f"fewer codes (--model.codes {codes // 2})")
-    return [*found, "a lower --lr"] if found else ["a lower --lr", "more --epochs"]
+def _state(e: Evidence) -> str:
+    """Distortion and elbo, and how far below a constant image's the former lies."""
+    text = f" Distortion {e.distortion:.2f}, elbo {-(e.distortion + e.rate):.2f}"
+    if e.baseline is None:
+        return f"{text}."
+    text += f"; the best constant image has a distortion of {e.baseline:.2f}"
+    if e.floor is not None and e.scale > WEAK_GAIN:
+        text += f", a perfect one of {e.floor:.2f}"
+    return f"{text}."
 
 
-def remedies_of(loss: Options, quantities: Collection[str], warm_up: float | None = None) -> list[str]:
-    """What may be tried against a collapsed posterior, of what the run has.
+def _units(e: Evidence) -> str:
+    if len(e.levels) == 1 and e.levels[0].codes is not None:
+        return f", {_codes(e.levels[0])}"
+    counted = [level for level in e.levels if level.in_use is not None]
+    if not counted:
+        return ""
+    return (
+        f", {sum(level.in_use or 0 for level in counted)} of {sum(level.size for level in counted)} latent units in use"
+    )
 
-    Args:
-        loss: Options of the run's loss.
-        quantities: Names of what a scheduler may drive in it.
-        warm_up: Length of its warm-up in epochs, None where it has none.
 
-    Example:
-        >>> from genzoo.options import NoOptions
-        >>> remedies_of(NoOptions(), {"beta"}, warm_up=15)
-        ['a longer warm-up (--scheduler linear-warmup --scheduler.beta.epochs 30)']
-    """
-    found: list[str] = []
-    if getattr(loss, "distortion_per", None) == "pixel":
-        found.append("the distortion summed over the image (--loss.distortion-per image)")
-    if "beta" in quantities:
-        if getattr(loss, "beta", 0):
-            found.append("a lower --loss.beta")
-        epochs = max(20, 2 * (warm_up or 0))
-        found.append(f"a longer warm-up (--scheduler linear-warmup --scheduler.beta.epochs {epochs:g})")
-    if "capacity" in quantities:
-        found.append("a higher --loss.capacity")
-    elif hasattr(loss, "free_bits"):
-        free = loss.free_bits  # pyright: ignore[reportAttributeAccessIssue]
-        found.append(f"more free bits (--loss.free-bits {2 * free:g})" if free else "free bits (--loss.free-bits 0.5)")
-    return found or ["more --epochs", "a loss with free bits (--loss elbo --loss.free-bits 0.5)"]
+def _codes(level: LevelUse) -> str:
+    return f"{level.used} of {level.codes} codes occur in {level.images} images, perplexity {level.perplexity:.1f}"
+
+
+def _swap(e: Evidence) -> str:
+    use = e.use
+    return "" if use is None else f", and decoding the latents of another image costs {use.mean:z.2f} nats"
+
+
+def _error(margin: Margin) -> float:
+    return margin.error if math.isfinite(margin.error) else 0.0
 
 
 def _either(texts: Sequence[str]) -> str:

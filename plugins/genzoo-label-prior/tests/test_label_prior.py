@@ -11,6 +11,7 @@ from torch.distributions import Normal
 from genzoo import estimators
 from genzoo.distributions import DiagonalNormal
 from genzoo.errors import IncompatibleError
+from genzoo.findings import Evidence, Margin
 from genzoo.types import ImageSpec, Latent, LatentSpec
 from genzoo_label_prior.label_normal import LabelNormalPrior
 from genzoo_label_prior.options import LabelNormalOptions
@@ -84,3 +85,11 @@ def test_spatial_latents_and_state_round_trip() -> None:
 def test_refuses_data_without_labels() -> None:
     with pytest.raises(IncompatibleError, match="must have labels"):
         LabelNormalPrior(LabelNormalOptions(), LatentSpec((2,)), ImageSpec((1, 8, 8)))
+
+
+@pytest.mark.parametrize(("rate", "use", "told"), [(0.05, 20.0, True), (5.0, 20.0, False), (0.05, 0.0, False)])
+def test_a_small_rate_of_latents_in_use_is_explained(rate: float, use: float, told: bool) -> None:
+    found = make().diagnose(Evidence(distortion=20.0, rate=rate, use=Margin(use, 0.1)))
+    assert [finding.text for finding in found] == (
+        ["The prior knows the label, so the rate counts only what the latents say beyond it."] if told else []
+    )

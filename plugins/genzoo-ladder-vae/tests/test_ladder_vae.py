@@ -10,6 +10,7 @@ from torch.distributions import Normal, kl_divergence
 from genzoo import estimators
 from genzoo.distributions import DiagonalNormal
 from genzoo.errors import UsageError
+from genzoo.findings import Evidence, LevelUse, Margin
 from genzoo.testing.reference import PlainLoss, reference_parts
 from genzoo.types import Batch, ImageSpec
 from genzoo_ladder_vae.ladder import LadderVAE
@@ -184,3 +185,14 @@ def test_closed_form_rate_is_a_sum_over_dimensions() -> None:
     q, p = lower.posterior, lower.prior
     expected = kl_divergence(Normal(q.mean, q.stddev), Normal(p.mean, p.stddev)).sum(-1)
     torch.testing.assert_close(estimators.rate(lower).value, expected)
+
+
+@pytest.mark.parametrize(
+    ("norm", "dead", "remedies"), [("none", True, ["--model.norm layer"]), ("none", False, []), ("layer", True, [])]
+)
+def test_a_dead_level_without_normalisation_has_a_cause(norm: str, dead: bool, remedies: list[str]) -> None:
+    options = LadderOptions(latent_dims=(2, 3), widths=(8, 8), norm=norm)
+    model = LadderVAE(options, reference_parts(IMAGE))
+    levels = (LevelUse(2, 0.0 if dead else 2.0, in_use=0 if dead else 2), LevelUse(3, 9.0, in_use=3))
+    found = model.diagnose(Evidence(distortion=10.0, rate=9.0, levels=levels, use=Margin(20.0, 1.0)))
+    assert [finding.remedy for finding in found] == remedies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -163,6 +164,40 @@ def test_noise_from_another_level_makes_no_unit_active() -> None:
     numbers = ActiveUnits(ActiveUnitsOptions(threshold=0.004)).evaluate(view(500, levels=2))
     assert [numbers[name] for name in ("", "level-1", "level-2")] == [2, 1, 1]
     assert numbers["mean-variance"] == pytest.approx(1 / 96, rel=0.3)
+
+
+class Shrunk(Line):
+    """The same model with its latents, and their prior, scaled."""
+
+    def __init__(self, scale: float, levels: int = 1) -> None:
+        super().__init__(levels)
+        self.scale = scale
+
+    def encode(self, batch: Batch, *, samples: int = 1, context: Context | None = None) -> Encoding:
+        shrunk: list[Latent] = []
+        for latent in super().encode(batch, samples=samples).latents:
+            normal = latent.posterior
+            assert isinstance(normal, DiagonalNormal)
+            moved = DiagonalNormal(self.scale * normal.mean, normal.log_variance + 2 * math.log(self.scale))
+            shrunk.append(Latent(moved, latent.prior, self.scale * latent.sample))
+        return Encoding(tuple(shrunk))
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 40.0])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_units_in_use_do_not_depend_on_the_scale_of_the_latents(scale: float, levels: int) -> None:
+    run = replace(view(500, levels=levels), model=Shrunk(scale, levels).eval())
+    numbers = ActiveUnits(ActiveUnitsOptions()).evaluate(run)
+    assert numbers["in-use"] == levels
+    assert [numbers.get(f"in-use-level-{level}") for level in (1, 2)] == ([1, 1] if levels == 2 else [None, None])
+    # By the published definition none is active when latents are small, and noise is when they are large.
+    assert numbers[""] == {0.05: 0, 1.0: levels}.get(scale, numbers[""])
+
+
+def test_active_units_names_both_definitions() -> None:
+    protocol = ActiveUnits(ActiveUnitsOptions(threshold=0.02)).protocol
+    assert "active: variance of the posterior mean over all test images above 0.02" in protocol
+    assert "in use: above 0.01 of the unit's variance over the aggregate posterior" in protocol
 
 
 def test_active_units_of_one_image_is_refused() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from genzoo import estimators
+from genzoo.findings import Evidence, LevelUse, Margin
 from genzoo.testing.reference import PlainLoss, reference_parts
 from genzoo.types import Batch, ImageSpec
 from genzoo_vq_vae.codebook import Codebook, perplexity
@@ -202,3 +203,29 @@ def test_state_round_trip_includes_the_running_means() -> None:
     other.after_step(other(batch))
     assert torch.equal(model.codebook.vectors, other.codebook.vectors)
     assert torch.equal(model.sample(2, seed=0), other.sample(2, seed=0))
+
+
+def judged(evidence: Evidence, **options: object) -> tuple[str, list[str]]:
+    found = make(**options).diagnose(evidence)
+    return " ".join(finding.text for finding in found), [finding.remedy for finding in found if finding.remedy]
+
+
+def codes_of(entropy: float, spent: float, use: float = 20.0) -> Evidence:
+    level = LevelUse(4, 4 * spent, codes=6, used=3, entropy=entropy, images=100)
+    return Evidence(distortion=30.0, rate=4 * spent, levels=(level,), use=Margin(use, 0.1))
+
+
+def test_the_rate_of_a_uniform_prior_says_nothing_of_the_codes() -> None:
+    text, remedies = judged(codes_of(math.log(5), math.log(6)))
+    assert text.startswith("The prior is uniform, 1.79 nats per code")
+    assert not remedies
+    text, _ = judged(codes_of(math.log(5), 1.25))
+    assert "The prior spends 1.25 nats on each of an image's 4 codes, where their own frequencies take 1.61." in text
+
+
+def test_a_codebook_is_mended_with_what_the_model_has() -> None:
+    collapsed = codes_of(0.0, math.log(6), use=0.0)
+    few = ["--model.revive-below 0.05", "fewer codes (--model.codes 3)", "a lower --lr"]
+    assert judged(collapsed, codebook="gradient", revive_below=0.0)[1] == ["--model.codebook ema", *few]
+    assert judged(collapsed, revive_below=0.1)[1] == ["--model.revive-below 0.2", *few[1:]]
+    assert judged(collapsed, codes=2)[1] == ["--model.revive-below 0.1", "a lower --lr"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Loss
 from genzoo.types import Batch, Context, ModelOutput
 from genzoo_beta_vae.options import NormalisedElboOptions
@@ -33,6 +34,17 @@ class NormalisedElbo(Loss):
     def quantities(self) -> Mapping[str, float]:
         """See `Loss.quantities`."""
         return {"beta": self.options.beta}
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Loss.diagnose`, with the weight that the normalised β stands for."""
+        size = sum(level.size for level in evidence.levels)
+        if not evidence.starved or not size:
+            return super().diagnose(evidence)
+        weight = evidence.quantities.get("beta", self.options.beta) * evidence.pixels / size
+        return [
+            Finding("note", f"The normalised β stands for a weight of {weight:.3g}.", "a lower --loss.beta"),
+            *super().diagnose(evidence)[1:],
+        ]
 
     def terms(
         self,

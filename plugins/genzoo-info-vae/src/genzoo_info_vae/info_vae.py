@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from genzoo.distributions import DiagonalNormal
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Loss
 from genzoo.types import Batch, Capability, Context, Latent, ModelOutput
 from genzoo_info_vae.discrepancy import SCALES, kernel_matrix, squared_mmd
@@ -47,6 +48,14 @@ class InfoVAE(Loss):
     def quantities(self) -> Mapping[str, float]:
         """See `Loss.quantities`."""
         return {"beta": 1 - self.options.alpha, "mmd": self.options.mmd}
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Loss.diagnose`; the discrepancy holds q(z) near the prior where the rate has no weight."""
+        if not evidence.starved:
+            return ()
+        beta = evidence.quantities.get("beta", 1 - self.options.alpha)
+        text = f"The rate is weighted by 1 − α = {beta:g} and the discrepancy by {self.options.mmd:g}."
+        return [Finding("note", text, "a higher --loss.alpha"), Finding("note", "", "a lower --loss.mmd")]
 
     def terms(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from genzoo import estimators
 from genzoo.distributions import DiagonalNormal
 from genzoo.errors import IncompatibleError
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Loss
 from genzoo.types import Batch, Capability, Context, ModelOutput
 from genzoo_iwae.options import ImportanceWeightedOptions
@@ -56,6 +57,12 @@ class ImportanceWeighted(Loss):
     def samples(self) -> int:
         """See `Loss.samples`."""
         return self.options.samples
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Loss.diagnose`; the bound has no weight to change."""
+        if not evidence.starved:
+            return ()
+        return [Finding("note", "", "more --epochs"), Finding("note", "", "--loss elbo --loss.free-bits 0.5")]
 
     def terms(
         self,

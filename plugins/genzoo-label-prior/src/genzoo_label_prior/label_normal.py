@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from genzoo.distributions import DiagonalNormal
 from genzoo.errors import IncompatibleError
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Prior
 from genzoo.interfaces.prior import Encode
 from genzoo.types import ImageSpec, LatentSpec
@@ -47,6 +49,13 @@ class LabelNormalPrior(Prior):
         shape = (image.classes, *latent.shape)
         self.mean = nn.Parameter(torch.randn(shape) * options.spread)
         self.log_variance = nn.Parameter(torch.zeros(shape), requires_grad=options.learn_scale)
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Prior.diagnose`: the rate leaves out what the latents say of the label, which this prior knows."""
+        if evidence.rate >= 1 or not evidence.used:
+            return ()
+        text = "The prior knows the label, so the rate counts only what the latents say beyond it."
+        return [Finding("note", text)]
 
     def forward(self, *, label: Tensor | None = None, encode: Encode | None = None) -> Distribution:
         """See `Prior.forward`; None gives the mixture of all classes."""

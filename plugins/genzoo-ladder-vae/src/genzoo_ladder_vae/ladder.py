@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from genzoo.distributions import DiagonalNormal
 from genzoo.errors import UsageError
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Model, Parts
 from genzoo.parts.activation import activation
 from genzoo.parts.gaussian import diagonal_normal
@@ -44,6 +45,8 @@ class LadderVAE(Model):
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.REAL_LATENT, Capability.HIERARCHICAL})
+
+    options: LadderOptions
 
     def __init__(self, options: LadderOptions, parts: Parts) -> None:
         super().__init__(options, parts)
@@ -101,6 +104,13 @@ class LadderVAE(Model):
             below = self._below(z, level)
             z = below.mean if mean else below.rsample()
         return self.likelihood(over_leading(self.decoder, z, self.levels[-1].shape))
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Model.diagnose`: without normalisation the features that the upper levels see fade."""
+        if not evidence.starved or self.options.norm != "none":
+            return ()
+        text = "Nothing normalises the hidden layers between the levels, where features fade on their way up."
+        return [Finding("note", text, "--model.norm layer")]
 
     def _below(self, above: Tensor, level: int) -> DiagonalNormal:
         """p(z_l | z_{l+1}) of a level counted from 0 at the bottom."""

@@ -106,6 +106,10 @@ class Bernoulli(Likelihood):
         """See `Likelihood.distribution`."""
         return BernoulliFromLogits(raw)
 
+    def least_distortion(self, image: Tensor) -> Tensor:
+        """See `Likelihood.least_distortion`: the entropy of the grey values taken as probabilities."""
+        return (torch.special.entr(image) + torch.special.entr(1 - image)).flatten(1).sum(1)
+
     def display(self, likelihood: Distribution) -> Tensor:
         """See `Likelihood.display`; the mean already lies in [0, 1]."""
         return likelihood.mean

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genzoo import estimators
 from genzoo.errors import IncompatibleError
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Loss
 from genzoo.types import Batch, Capability, Context, ModelOutput
 from genzoo_losses.options import ElboOptions
@@ -52,6 +53,31 @@ class Elbo(Loss):
         if self.options.capacity is None:
             return {"beta": self.options.beta}
         return {"capacity": self.options.capacity, "gamma": self.options.gamma}
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Loss.diagnose`: what β, free bits, the capacity and the mean over pixels do to the latents."""
+        options = self.options
+        found: list[Finding] = []
+        if options.distortion_per == "pixel" and (evidence.starved or not evidence.used):
+            text = (
+                f"The distortion is averaged over {evidence.pixels} pixels, which weights the rate as many times more."
+            )
+            found.append(Finding("fault", text, "the distortion summed over the image (--loss.distortion-per image)"))
+        found += super().diagnose(evidence)
+        capacity = evidence.quantities.get("capacity", options.capacity)
+        if options.capacity is not None and capacity is not None:
+            forced = "" if evidence.used else ", whether the decoder reads them or not"
+            off = abs(evidence.rate - capacity)
+            if evidence.starved or off > max(1.0, 0.1 * capacity):
+                text = f"The rate is drawn to a capacity of {capacity:g} nats{forced}."
+                remedy = "a higher --loss.capacity" if evidence.starved and evidence.rate < 1 else ""
+                found.append(Finding("note", text, remedy))
+        elif evidence.starved:
+            free = options.free_bits
+            remedy = f"more free bits (--loss.free-bits {2 * free:g})" if free else "free bits (--loss.free-bits 0.5)"
+            text = f"{free:g} nats of rate cost nothing, whether the decoder reads them or not." if free else ""
+            found.append(Finding("note", text, remedy))
+        return found
 
     def terms(
         self,

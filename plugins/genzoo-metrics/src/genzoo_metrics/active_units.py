@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -23,10 +24,16 @@ SAMPLES = 20
 
 
 class ActiveUnits(Metric):
-    r"""The number of latent units u with :math:`\mathrm{Var}_x(E_{q(u|x)}[u])` above a threshold.
+    r"""How many latent units a model uses, by two definitions, over all test images and the units of all levels.
 
-    Over all test images and, for several levels, over the units of all of them, with each level's number beside, and the
-    mean of the variances as ``mean-variance``. A unit below the threshold carries nothing about the image.
+    *Active*, as published: units u with :math:`\mathrm{Var}_x(E_{q(u|x)}[u])` above a threshold. It is the headline, and
+    ``level-1`` and so on are its counts of each level; ``mean-variance`` is the mean of the variances. It presumes that
+    latents have the scale of N(0, I): a model with a learned prior whose latents are a twentieth as large has no active
+    unit, and the units of a lower level whose prior is wide may all be active and say little.
+
+    *In use*, free of scale: units of whose variance over the aggregate posterior more than 1 % comes from the image,
+    :math:`\mathrm{Var}_x(E_{q(u|x)}[u]) / \mathrm{Var}_{q(z)}(u) > 0.01`, as ``in-use``, ``in-use-level-1`` and so on.
+    Where the aggregate posterior matches N(0, I) the two agree.
 
     With several levels the posterior mean of one is itself an average over samples of another. Two averages of different
     samples are taken, and their covariance over images is the variance without the noise of sampling.
@@ -47,41 +54,67 @@ class ActiveUnits(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
-        return f"variance of the posterior mean over all test images above {self.threshold:g}"
+        return (
+            f"active: variance of the posterior mean over all test images above {self.threshold:g}; in use: above "
+            f"{estimators.IN_USE:g} of the unit's variance over the aggregate posterior"
+        )
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
-        means = posterior_means(run)
-        if len(means[0][0]) < 2:
+        found = units(run)
+        if len(found[0].means) < 2:
             raise UsageError("active-units: the test set must hold at least 2 images, got 1.", "Raise --limit.")
-        levels = [estimators.unit_variances(one, other) for one, other in means]
+        levels = [estimators.unit_variances(level.means, level.again) for level in found]
         variances = torch.cat(levels)
         active = [int((level > self.threshold).sum()) for level in levels]
+        signals = [estimators.unit_signals(level.means, level.samples, level.again) for level in found]
+        in_use = [int((level > estimators.IN_USE).sum()) for level in signals]
         numbers = {
             "": float(sum(active)),
+            "in-use": float(sum(in_use)),
             "units": float(len(variances)),
             "mean-variance": max(0.0, variances.mean().item()),
         }
         if len(active) > 1:
             numbers |= {f"level-{level + 1}": float(count) for level, count in enumerate(active)}
+            numbers |= {f"in-use-level-{level + 1}": float(count) for level, count in enumerate(in_use)}
         return numbers
 
 
-def posterior_means(run: RunView) -> tuple[tuple[Tensor, Tensor], ...]:
-    """E_q[z|x] of every test image, twice ``[N, D]`` a level, top first.
+@dataclass(frozen=True)
+class LevelUnits:
+    """What the posteriors of one level are like.
 
-    With several levels, one may depend on a sample of another; each of the two is then an average over `SAMPLES` of its
-    own. With one level they are the same.
+    Args:
+        means: E_q[z|x] of every test image, ``[N, D]``. With several levels, one may depend on a sample of another; it is
+            then an average over `SAMPLES`.
+        again: The same from other samples; with one level the same tensor.
+        samples: Posterior samples of the same images, ``[K, N, D]``.
     """
-    batch = run.batch()
+
+    means: Tensor
+    again: Tensor
+    samples: Tensor
+
+
+def units(run: RunView) -> tuple[LevelUnits, ...]:
+    """The posteriors of all test images, top level first."""
     halves = 2 if len(run.model.levels) > 1 else 1
     samples = 2 * SAMPLES if halves == 2 else 1
-    parts: list[tuple[Tensor, ...]] = []
-    for start in range(0, len(batch), IMAGES):
-        with seeded(derive(run.seed, "units", start)):
-            latents = run.model.encode(batch[slice(start, start + IMAGES)], samples=samples).latents
+    parts: list[tuple[tuple[Tensor, Tensor], ...]] = []
+    for number, batch in enumerate(run.batches(IMAGES)):
+        with seeded(derive(run.seed, "units", number * IMAGES)):
+            latents = run.model.encode(batch, samples=samples).latents
         # A posterior without a dimension of samples is the same for each of them.
         means = [latent.posterior.mean.expand_as(latent.sample) for latent in latents]
-        parts.append(tuple(mean.unflatten(0, (halves, -1)).mean(1).flatten(2) for mean in means))
-    levels = [torch.cat(level, 1) for level in zip(*parts, strict=True)]
-    return tuple((level[0], level[-1]) for level in levels)
+        parts.append(
+            tuple(
+                (mean.unflatten(0, (halves, -1)).mean(1).flatten(2), latent.sample[:halves].flatten(2))
+                for mean, latent in zip(means, latents, strict=True)
+            )
+        )
+    found: list[LevelUnits] = []
+    for level in zip(*parts, strict=True):
+        mean, sample = torch.cat([one for one, _ in level], 1), torch.cat([two for _, two in level], 1)
+        found.append(LevelUnits(mean[0], mean[-1], sample))
+    return tuple(found)

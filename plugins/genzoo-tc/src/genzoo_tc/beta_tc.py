@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from genzoo import estimators
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Loss
 from genzoo.types import Batch, Capability, Context, ModelOutput
 from genzoo_tc.options import BetaTCOptions
@@ -49,6 +50,16 @@ class BetaTC(Loss):
     def quantities(self) -> Mapping[str, float]:
         """See `Loss.quantities`."""
         return {"beta": self.options.beta}
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Loss.diagnose`; β weights the total correlation, α the information that the latents carry."""
+        if not evidence.starved:
+            return ()
+        beta = evidence.quantities.get("beta", self.options.beta)
+        text = (
+            f"The latents' information is weighted by α = {self.options.alpha:g}, their total correlation by {beta:g}."
+        )
+        return [Finding("note", text, "a lower --loss.alpha, --loss.beta or --loss.gamma")]
 
     def terms(
         self,

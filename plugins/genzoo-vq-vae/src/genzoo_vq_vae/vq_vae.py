@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,12 +10,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Model, Parts
 from genzoo.parts.leading import over_leading
 from genzoo.types import Batch, Capability, Context, Encoding, Latent, LatentSpec, ModelOutput
 from genzoo_vq_vae.codebook import Codebook, perplexity
 from genzoo_vq_vae.options import VQVAEOptions
 from genzoo_vq_vae.point_mass import PointMass
+
+IDLE = 0.1
+"""A perplexity below this part of the number of codes says that most of them do nothing."""
 
 
 class VQVAE(Model):
@@ -48,6 +53,8 @@ class VQVAE(Model):
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.CATEGORICAL_LATENT, Capability.ONE_LEVEL, Capability.DETERMINISTIC_POSTERIOR}
     )
+
+    options: VQVAEOptions
 
     def __init__(self, options: VQVAEOptions, parts: Parts) -> None:
         super().__init__(options, parts)
@@ -100,6 +107,30 @@ class VQVAE(Model):
         if not latent.is_floating_point():
             latent = self.codebook.lookup(latent).movedim(-1, -3)
         return self.likelihood(over_leading(self.decoder, latent, self._map))
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Model.diagnose`: what the prior spends on a code, and what may bring idle codes back."""
+        (level,) = evidence.levels
+        options, codes = self.options, self.options.codes
+        spent, even = evidence.rate / level.size, math.log(codes)
+        found: list[Finding] = []
+        if math.isclose(spent, even, rel_tol=1e-3):
+            text = (
+                f"The prior is uniform, {even:.2f} nats per code whatever it is, so the rate says nothing of the codes."
+            )
+        else:
+            text = (
+                f"The prior spends {spent:.2f} nats on each of an image's {level.size} codes, where their own frequencies "
+                f"take {level.entropy:.2f}."
+            )
+        found.append(Finding("note", text))
+        if evidence.early or evidence.alike or (evidence.used and level.perplexity >= IDLE * codes):
+            return found
+        remedies = ["--model.codebook ema"] if options.codebook == "gradient" else []
+        remedies.append(f"--model.revive-below {min(0.5, 2 * options.revive_below) or 0.05:g}")
+        if codes > 2:
+            remedies.append(f"fewer codes (--model.codes {codes // 2})")
+        return [*found, *(Finding("note", "", remedy) for remedy in [*remedies, "a lower --lr"])]
 
     @torch.no_grad()
     def after_step(self, output: ModelOutput) -> None:
