@@ -31,6 +31,7 @@ def page(results: Mapping[str, Any]) -> str:
     for name, section in SECTIONS.items():
         if name in results:
             parts.append(section(results[name]))
+    parts.append(cuda(results.get("cuda")))
     return "\n".join(parts)
 
 
@@ -219,6 +220,30 @@ def startup(result: Mapping[str, Any]) -> str:
             of_machine(result, "python benchmarks/startup.py --write"),
         ]
     )
+
+
+def cuda(result: Mapping[str, Any] | None) -> str:
+    """The section of CUDA, which says so where nothing was measured."""
+    lines = [
+        "## On CUDA\n",
+        "The engine against a plain eager loop with the same modules, precision and fused Adam, in turns over MNIST's "
+        "training images, which lie on the device for both; the memory is the most that is allocated in a pass.\n",
+    ]
+    if result is None:
+        lines.append("Not yet run: no CUDA device was at hand. `python benchmarks/cuda.py --write` measures it.\n")
+        return "\n".join(lines)
+    lines.append("| model | batch | precision | images a second | plain loop | genzoo ÷ plain | peak MB, plain |")
+    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for case in result["cases"]:
+        rates, peaks, found = case["images a second"], case["peak MB"], case["genzoo ÷ plain"]
+        lines.append(
+            f"| {case['model']} | {case['batch']} | {case['precision']} | {rates['genzoo']:,.0f} | {rates['plain']:,.0f} | "
+            f"{found['median']:.2f} ({found['p10']:.2f} to {found['p90']:.2f}) | "
+            f"{peaks['genzoo']:.0f}, {peaks['plain']:.0f} |"
+        )
+    machine = result["machine"]
+    card = f"The device: {machine['card']}, CUDA {machine['cuda']}.\n"
+    return "\n".join([*lines, "", card, of_machine(result, "python benchmarks/cuda.py --write")])
 
 
 SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -155,6 +156,12 @@ def test_the_readme_has_the_two_commands_that_ci_reads() -> None:
 
 def test_one_version() -> None:
     assert f"\nversion: {genzoo.__version__}\n" in text(ROOT / "CITATION.cff")
+
+
+def test_the_benchmark_of_cuda_hides_no_module_of_that_name() -> None:
+    tree = ast.parse(text(ROOT / "benchmarks/cuda.py"))
+    outside = [node for node in tree.body if not isinstance(node, ast.If)]
+    assert [type(node) for node in outside] == [ast.Expr], "torch looks for a module `cuda`: import nothing here"
 
 
 # Files

@@ -1,7 +1,8 @@
-"""True float32 for every reported number: TensorFloat-32 and bfloat16 stay out of its products and convolutions."""
+"""True float32 for every reported number, and sums in the same order each time for a run that is resumed."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,38 @@ def full_float32() -> Generator[None]:
             yield
     finally:
         restore()
+
+
+@contextmanager
+def repeatable() -> Generator[None]:
+    """Let CUDA compute the same bits each time in a block; torch's flags and the environment are put back.
+
+    By default cuDNN may choose a gradient of a convolution that sums in any order, and so may scattered additions. An
+    operation that has no other kernel warns once, by name; a run with it is resumed only nearly.
+
+    Example:
+        >>> with repeatable():
+        ...     torch.are_deterministic_algorithms_enabled()
+        True
+    """
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    workspace = os.environ.get(name)
+    mode = torch.get_deterministic_debug_mode()
+    memory: Any = torch.utils.deterministic
+    fills, chooses = memory.fill_uninitialized_memory, backends.cudnn.benchmark
+    # torch asks for it before the first matrix product, and refuses to call that one repeatable without it.
+    os.environ.setdefault(name, ":4096:8")
+    torch.set_deterministic_debug_mode(mode or "warn")
+    memory.fill_uninitialized_memory = False  # which would write all memory twice
+    backends.cudnn.benchmark = False  # which chooses by the clock
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        memory.fill_uninitialized_memory = fills
+        backends.cudnn.benchmark = chooses
+        if workspace is None:
+            os.environ.pop(name, None)
 
 
 def _set_flags() -> Callable[[], None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from genzoo.engine.arithmetic import full_float32, repeatable
 from genzoo.errors import UsageError
 from genzoo.recipe import TrainOptions
 
@@ -51,12 +52,19 @@ class Settings:
 
     @contextmanager
     def fast_arithmetic(self) -> Generator[None]:
-        """Treat denormal numbers as zero, and put the processor back as it was."""
+        """The arithmetic of training: denormal numbers are zero, and on CUDA each sum has one order and float32 is not
+        TensorFloat-32. All is put back.
+        """
         tiny = torch.tensor(1e-40)
         was_flushing = bool((tiny * 1.0).item() == 0)
         torch.set_flush_denormal(True)
         try:
-            yield
+            with ExitStack() as stack:
+                if self.device.startswith("cuda"):
+                    stack.enter_context(repeatable())
+                    if self.precision == "fp32":
+                        stack.enter_context(full_float32())
+                yield
         finally:
             torch.set_flush_denormal(was_flushing)
 

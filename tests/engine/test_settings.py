@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -18,3 +20,47 @@ def test_the_step_runs_in_the_precision_chosen_under_any_callers_autocast(precis
             found = layer(torch.zeros(1, 2)).dtype
         assert torch.is_autocast_enabled("cpu") is ambient
     assert found is (torch.float32 if precision == "fp32" else torch.bfloat16)
+
+
+def flags() -> tuple[object, ...]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.conv.fp32_precision == "tf32",  # type: ignore[attr-defined]
+        os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "within"),
+    [
+        ("cpu", "fp32", None),
+        ("cuda:0", "fp32", (True, True, False, False, False, ":4096:8")),
+        ("cuda:0", "bf16", (True, True, False, False, True, ":4096:8")),
+    ],
+)
+def test_training_on_cuda_computes_the_same_bits_each_time(
+    device: str, precision: str, within: tuple[object, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    before = flags()
+    settings = Settings(device, precision, channels_last=False, compile=False, threads=1)
+    with settings.fast_arithmetic():
+        assert flags() == (within or before)
+    assert flags() == before
+
+
+def test_what_the_caller_asked_of_determinism_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    torch.set_deterministic_debug_mode("error")
+    try:
+        with Settings("cuda:0", "bf16", channels_last=False, compile=False, threads=1).fast_arithmetic():
+            assert flags()[:2] == (True, False), "a stricter caller is not made laxer"
+            assert flags()[-1] == ":16:8"
+        assert flags()[:2] == (True, False)
+        assert flags()[-1] == ":16:8"
+    finally:
+        torch.set_deterministic_debug_mode("default")
