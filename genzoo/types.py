@@ -160,12 +160,14 @@ class Split:
         labels: int64 ``[N]`` or None.
         factors: int64 ``[N, F]`` indices of ground-truth factor values, or None.
         pages: Those of ``images`` where they lie in a file and are read as they are asked for; None in memory.
+        drawn_from: How many images there were before `subset` or `at` left some out; None where all are there.
     """
 
     images: Tensor
     labels: Tensor | None = None
     factors: Tensor | None = None
     pages: Pages | None = field(default=None, compare=False, repr=False)
+    drawn_from: int | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return self.images.shape[0]
@@ -196,7 +198,14 @@ class Split:
 
     def at(self, rows: Tensor) -> Split:
         """The images at ``rows``, int64 ``[n]``; those in a file stay there and are read as they are asked for."""
-        return self.select(rows) if self.pages is None else _Part(self, rows)
+        of = self.drawn_from or len(self)
+        return replace(self.select(rows), drawn_from=of) if self.pages is None else _Part(self, rows)
+
+    @property
+    def count(self) -> str:
+        """How many images there are, for a protocol: ``"all 10000"`` or ``"2000 of 10000"``."""
+        of = self.drawn_from or len(self)
+        return f"all {of}" if of == len(self) else f"{len(self)} of {of}"
 
     def select(self, index: slice | Tensor) -> Split:
         """The images at ``index`` with their labels and factors.
@@ -229,6 +238,7 @@ class Split:
             None if self.labels is None else self.labels.to(device),
             None if self.factors is None else self.factors.to(device),
             self.pages if images is self.images else None,
+            self.drawn_from,
         )
 
 
@@ -243,6 +253,7 @@ class _Part(Split):
         factors = None if whole.factors is None else _rows(whole.factors, rows)
         for name, value in (("labels", labels), ("factors", factors), ("pages", whole.pages)):
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "drawn_from", whole.drawn_from or len(whole))
         object.__setattr__(self, "_whole", whole)
         object.__setattr__(self, "_chosen", rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -54,6 +55,82 @@ def test_a_later_code_changes_no_earlier_logits_and_every_later_ones() -> None:
         assert difference[: index + 1].max() == 0
         if index < 19:
             assert difference[index + 1 :].min() > 0
+
+
+SHAPES = [
+    ((4, 5), {"layers": 3}, 12),
+    ((4, 5), {"layers": 4}, None),
+    ((4, 5), {"layers": 1}, None),
+    ((3, 6), {"layers": 2, "kernel": 5}, None),
+    ((5, 5), {"layers": 3, "dilations": (1, 2)}, None),
+    ((4, 6), {"layers": 2, "dilations": (2,)}, None),
+    ((3, 7), {"layers": 2, "kernel": 7}, 0),
+    ((6, 1), {"layers": 2}, None),
+    ((9,), {"layers": 3}, None),
+    ((4, 5), {"layers": 5, "conditional": True}, 0),
+]
+
+
+@pytest.mark.parametrize(("shape", "options", "known"), SHAPES)
+def test_unreached_pairs_are_those_without_a_gradient(
+    shape: tuple[int, ...], options: dict[str, Any], known: int | None
+) -> None:
+    """And no logit has a gradient of its own code or of a later one."""
+    prior = make(shape, **options)
+    network = prior.network
+    codes, label = torch.randint(5, (1, *network.size)), torch.zeros(1, dtype=torch.int64)
+    embedded: list[Tensor] = []
+
+    def embed(module: torch.nn.Module, arguments: Any, output: Tensor) -> Tensor:
+        embedded.append(output.detach().requires_grad_())
+        return embedded[-1]
+
+    with torch.enable_grad():
+        network.embed.register_forward_hook(embed)
+        logits = network(codes, label if prior.conditional else None)[0].flatten(1).sum(0)
+        height, width = network.size
+        reached = torch.zeros(height * width, height * width, dtype=torch.bool)
+        for later in range(height * width):
+            above, left = torch.autograd.grad(logits[later], embedded, retain_graph=True, allow_unused=True)
+            # The vertical stack reads all rows but the last, the horizontal one all columns but the last.
+            for part, last_row, last_column in ((above, height - 1, width), (left, height, width - 1)):
+                if part is not None:
+                    seen = torch.zeros(height, width, dtype=torch.bool)
+                    seen[:last_row, :last_column] = part[0].abs().sum(-1) > 0
+                    reached[later] |= seen.flatten()
+    earlier = torch.ones_like(reached).tril(-1)
+    assert not reached[~earlier].any()
+    missed = int((earlier & ~reached).sum())
+    assert network.unreached() == missed
+    assert known is None or missed == known
+
+
+def test_a_shallow_network_is_warned_of_with_the_number(caplog: pytest.LogCaptureFixture) -> None:
+    make((4, 5), layers=3)
+    assert "12 of 190 pairs of codes are independent" in caplog.text
+    caplog.clear()
+    for options in ({"layers": 5}, {"layers": 3, "kernel": 5}, {"layers": 3, "dilations": (1, 2)}):
+        make((4, 5), **options)
+    assert not caplog.records
+
+
+def test_even_kernels_are_refused() -> None:
+    with pytest.raises(ValueError, match="kernel must be odd, got 4"):
+        AutoregressiveOptions(kernel=4)
+
+
+@pytest.mark.parametrize("options", [{"kernel": 5}, {"dilations": (1, 3)}])
+def test_wider_networks_are_causal_normalised_and_draw_what_they_see(options: dict[str, Any]) -> None:
+    prior = fitted(make((2, 3), 3, **options))
+    codes = every((2, 3), 3)
+    assert prior().log_prob(codes).exp().sum().item() == pytest.approx(1, abs=1e-12)
+    network = make((4, 5), **options).network
+    some = torch.randint(5, (2, 4, 5))
+    whole = network(some)
+    for row, column in itertools.product(range(4), range(5)):
+        contexts = [context[:, :, row:, : column + 1] for context in network.above(some[:, : row + 1], None)]
+        part = network.beside(some[:, row : row + 1, : column + 1], contexts, row)
+        torch.testing.assert_close(part[:, :, 0, -1], whole[:, :, row, column])
 
 
 def test_drawing_sees_what_the_whole_map_sees() -> None:

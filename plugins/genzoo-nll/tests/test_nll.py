@@ -16,8 +16,8 @@ from genzoo.errors import IncompatibleError, UsageError
 from genzoo.interfaces import Dataset, Model, RunView
 from genzoo.options import NoOptions
 from genzoo.randomness import seeded
-from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, Latent, Split
-from genzoo_nll.nll import NegativeLogLikelihood, importance_nll
+from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, Latent, LatentSpec, Split
+from genzoo_nll.nll import NegativeLogLikelihood, estimate, importance_weights
 from genzoo_nll.options import NegativeLogLikelihoodOptions
 
 NOISE, LATENTS = 0.5, 2
@@ -32,6 +32,7 @@ class Linear(Model):
     def __init__(self, widen: float = 1.3) -> None:
         nn.Module.__init__(self)
         self.image = ImageSpec(SHAPE)
+        self.levels = (LatentSpec((LATENTS,)),)
         with seeded(0):
             orthogonal = torch.linalg.qr(torch.randn(6, LATENTS)).Q
         self.decoder = nn.Parameter(orthogonal * torch.tensor([1.5, 0.7]))
@@ -73,7 +74,7 @@ def view(model: Model | None = None) -> RunView:
 
 
 def metric(**options: object) -> NegativeLogLikelihood:
-    return NegativeLogLikelihood(NegativeLogLikelihoodOptions.model_validate(options))
+    return NegativeLogLikelihood(NegativeLogLikelihoodOptions.model_validate({"quadrature": 0, **options}))
 
 
 def test_agrees_with_the_exact_likelihood() -> None:
@@ -118,9 +119,9 @@ def test_the_estimate_falls_as_k_grows() -> None:
 def test_every_image_gets_exactly_k_samples(rows: int, images: int) -> None:
     model, samples = Linear(), 23
     batch = Batch(torch.rand(images, *SHAPE))
-    values = importance_nll(model, batch, samples, rows=rows)
-    assert values.shape == (images,)
-    assert values.dtype == torch.float64
+    weights = importance_weights(model, batch, samples, rows=rows)
+    assert weights.shape == (samples, images)
+    assert weights.dtype == torch.float64
     assert model.drawn.tolist() == [images] * samples
 
 
@@ -128,7 +129,7 @@ def test_the_batching_does_not_change_what_is_estimated() -> None:
     model = Linear()
     batch = Batch(torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(4)))
     with seeded(5):
-        found = [importance_nll(model, batch, 4000, rows=rows) for rows in (29, 997, 10**6)]
+        found = [estimate(importance_weights(model, batch, 4000, rows=rows)).nll for rows in (29, 997, 10**6)]
     for other in found[1:]:
         torch.testing.assert_close(found[0], other, atol=0.05, rtol=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,8 @@ from genzoo_autoregressive.options import AutoregressiveOptions
 from genzoo_autoregressive.pixelcnn import GatedPixelCNN
 from genzoo_autoregressive.uniform import categories_of, uniform_codes
 
+_log = logging.getLogger("genzoo.autoregressive")
+
 
 class AutoregressivePrior(Prior):
     r"""A gated PixelCNN over codes, fitted once the model is trained.
@@ -27,6 +30,9 @@ class AutoregressivePrior(Prior):
     Until `nll` has trained it, it is uniform: the rate is n·log K, which no encoder can change. From then on the rate is
     −log p(z) under the network. In neither case does a gradient pass through the distribution that `forward` returns, so
     that an objective with this prior trains the model and leaves the prior alone; `nll` alone trains it.
+
+    A network of few layers does not reach from one corner of a wide map to the other, and takes such codes to be independent
+    given what lies between. How many pairs that are is computed exactly and warned of.
 
     Latents of two dimensions are read row by row; of one dimension, left to right; of more, with all but the last joined.
 
@@ -60,12 +66,31 @@ class AutoregressivePrior(Prior):
         self._epochs, self._lr = options.epochs, options.lr
         height, width = math.prod(latent.shape[:-1]), latent.shape[-1]
         self.network = GatedPixelCNN(
-            categories, height, width, channels=options.width, layers=options.layers, classes=self._classes
+            categories,
+            height,
+            width,
+            channels=options.width,
+            layers=options.layers,
+            classes=self._classes,
+            kernel=options.kernel,
+            dilations=options.dilations,
         )
+        self._warn_of_unreached(height * width)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         # The same on the host, so that no step waits for the device to know whether the prior is fitted.
         self._begun = False
         self.register_load_state_dict_post_hook(_recall)
+
+    def _warn_of_unreached(self, places: int) -> None:
+        missed = self.network.unreached()
+        if missed:
+            _log.warning(
+                "autoregressive: %d of %d pairs of codes are independent given those between, since %d layers do not reach "
+                "that far; add layers, a wider kernel or dilations.",
+                missed,
+                places * (places - 1) // 2,
+                len(self.network.layers),
+            )
 
     @property
     def fit_epochs(self) -> int:

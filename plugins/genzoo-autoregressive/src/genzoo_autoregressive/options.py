@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genzoo.options import Options
 
@@ -13,15 +13,32 @@ class AutoregressiveOptions(Options):
     """Options of `AutoregressivePrior`."""
 
     width: int = Field(64, ge=1, le=4096, description="Channels of each of the two stacks.")
-    layers: int = Field(5, ge=1, le=64, description="Number of gated layers.")
+    layers: int = Field(6, ge=1, le=64, description="Number of gated layers.")
+    kernel: int = Field(
+        3, ge=3, le=31, description="Width of the kernels, odd; wider ones reach further with fewer layers."
+    )
+    dilations: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
+        (1,),
+        min_length=1,
+        max_length=64,
+        description="Steps between what a kernel reads, per layer and in turn: 1,2,4 reaches further at the same cost.",
+    )
     conditional: bool = Field(
         False, description="Learn p(z|c) from the labels; without a label it is then their mixture."
     )
     epochs: int = Field(10, ge=1, le=10000, description="Epochs over the training images' codes when it is fitted.")
     lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of Adam when it is fitted.")
 
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, got {kernel}")
+        return kernel
+
     tiny: ClassVar[dict[str, Any]] = {"width": 8, "layers": 2, "epochs": 1}
     without_effect: ClassVar[dict[str, str]] = {
         "epochs": "acts in the stage of a run that fits the prior",
         "lr": "acts in the stage of a run that fits the prior",
+        "dilations": "changes no shape, so that an untrained network, which is uniform, stays the same",
     }

@@ -21,6 +21,8 @@ class GatedPixelCNN(nn.Module):
         channels: Channels of each stack.
         layers: Number of gated layers.
         classes: Number of labels, 0 for none.
+        kernel: Width of the kernels, odd: the vertical ones have (kernel + 1)/2 rows, the horizontal ones as many columns.
+        dilations: Steps between what a kernel reads, one per layer, taken in turn.
 
     References:
         van den Oord et al. 2016, Conditional Image Generation with PixelCNN Decoders, equations 2 to 4 and figure 2.
@@ -29,13 +31,25 @@ class GatedPixelCNN(nn.Module):
     """
 
     def __init__(
-        self, categories: int, height: int, width: int, *, channels: int, layers: int, classes: int = 0
+        self,
+        categories: int,
+        height: int,
+        width: int,
+        *,
+        channels: int,
+        layers: int,
+        classes: int = 0,
+        kernel: int = 3,
+        dilations: Sequence[int] = (1,),
     ) -> None:
         super().__init__()
         self.size = (height, width)
         self.embed = nn.Embedding(categories, channels)
         self.position = nn.Parameter(0.02 * torch.randn(channels, height, width))
-        self.layers = nn.ModuleList(GatedLayer(channels, classes, last=i == layers - 1) for i in range(layers))
+        self.layers = nn.ModuleList(
+            GatedLayer(channels, classes, kernel, dilations[i % len(dilations)], last=i == layers - 1)
+            for i in range(layers)
+        )
         last = nn.Conv2d(channels, categories, 1)
         # Zeros make the untrained distribution uniform.
         nn.init.zeros_(last.weight)
@@ -95,6 +109,33 @@ class GatedPixelCNN(nn.Module):
                 codes[:, row, column] = torch.multinomial(logits.softmax(-1), 1)[:, 0]
         return codes
 
+    @torch.no_grad()
+    def unreached(self) -> int:
+        """How many pairs of places there are of which the later code's logits do not depend on the earlier code.
+
+        A map of n places has n (n - 1)/2 pairs. A layer passes a code on by as much as its kernel is wide, so that too few
+        layers treat far codes as independent. Exact for these kernels, with the map's edges: a path that would leave the map
+        leads nowhere.
+        """
+        height, width = self.size
+        # From every column of the first row; lower rows see the same below them.
+        seen = F.pad(torch.eye(width).reshape(width, 1, 1, width), (0, 0, 0, height - 1))
+        vertical, horizontal = F.pad(seen[:, :, :-1], (0, 0, 1, 0)), F.pad(seen[..., :-1], (1, 0))
+        for layer in self.layers:
+            below = _reached(layer.pad_above(vertical), layer.vertical)
+            horizontal = (horizontal + _reached(layer.pad_left(horizontal), layer.horizontal) + below).sign()
+            vertical = (vertical + below).sign()
+        dark = horizontal[:, 0] == 0
+        same_row = int(dark[:, 0].triu(1).sum())
+        rows = torch.arange(height - 1, 0, -1)
+        return height * same_row + int((dark[:, 1:].sum((0, 2)) * rows).sum())
+
+
+def _reached(padded: Tensor, kernel: nn.Conv2d) -> Tensor:
+    """Where a convolution's output depends on what is not zero."""
+    ones = torch.ones(1, 1, *kernel.kernel_size)
+    return F.conv2d(padded, ones, dilation=kernel.dilation).sign()  # pyright: ignore[reportArgumentType]
+
 
 class GatedLayer(nn.Module):
     """One layer of both stacks. See `GatedPixelCNN`.
@@ -102,13 +143,18 @@ class GatedLayer(nn.Module):
     Args:
         channels: Channels D of each stack.
         classes: Number of labels, 0 for none.
+        kernel: Width of the kernels.
+        dilation: Steps between what they read.
         last: Nothing reads the vertical stack after this layer.
     """
 
-    def __init__(self, channels: int, classes: int, *, last: bool) -> None:
+    def __init__(self, channels: int, classes: int, kernel: int = 3, dilation: int = 1, *, last: bool) -> None:
         super().__init__()
-        self.vertical = nn.Conv2d(channels, 2 * channels, (2, 3))
-        self.horizontal = nn.Conv2d(channels, 2 * channels, (1, 2))
+        # What comes before, and the place itself.
+        self._reach = kernel // 2 * dilation
+        back = kernel // 2 + 1
+        self.vertical = nn.Conv2d(channels, 2 * channels, (back, kernel), dilation=dilation)
+        self.horizontal = nn.Conv2d(channels, 2 * channels, (1, back), dilation=dilation)
         self.link = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.vertical_out = None if last else nn.Conv2d(channels, channels, 1)
         self.horizontal_out = nn.Conv2d(channels, channels, 1)
@@ -116,8 +162,7 @@ class GatedLayer(nn.Module):
 
     def down(self, vertical: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
         """The vertical stack ``[N, D, h, w]`` after the layer, and what the horizontal one adds, ``[N, 2D, h, w]``."""
-        # Padding on top, and on the left below: a position sees itself and what comes before it.
-        seen = self.vertical(F.pad(vertical, (1, 1, 1, 0)))
+        seen = self.vertical(self.pad_above(vertical))
         context = self.link(seen)
         if self.label is not None and label is not None:
             to_vertical, to_horizontal = self.label(label)[:, :, None, None].chunk(2, 1)
@@ -128,8 +173,16 @@ class GatedLayer(nn.Module):
 
     def right(self, horizontal: Tensor, context: Tensor) -> Tensor:
         """The horizontal stack ``[N, D, h, w]`` after the layer."""
-        seen = self.horizontal(F.pad(horizontal, (1, 0)))
+        seen = self.horizontal(self.pad_left(horizontal))
         return horizontal + self.horizontal_out(_gate(seen + context))
+
+    def pad_above(self, vertical: Tensor) -> Tensor:
+        """With zeros on top and on both sides, so that a place sees itself and what is above."""
+        return F.pad(vertical, (self._reach, self._reach, self._reach, 0))
+
+    def pad_left(self, horizontal: Tensor) -> Tensor:
+        """With zeros on the left, so that a place sees itself and what is before it."""
+        return F.pad(horizontal, (self._reach, 0))
 
 
 def _gate(x: Tensor) -> Tensor:

@@ -19,6 +19,11 @@ class NegativeLogLikelihoodOptions(Options):
         10_000, ge=1, description="Images of the split, drawn in every class; all where there are fewer."
     )
     split: Literal["test", "train"] = Field("test", description="Which images.")
+    quadrature: int = Field(
+        100,
+        ge=0,
+        description="Images of these for which a model of one or two latent dimensions gets quadrature beside; 0 for none.",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the decoder alone; encoder, densities and sums stay in float32 or better."
     )
@@ -30,4 +35,4 @@ class NegativeLogLikelihoodOptions(Options):
     )
 
     without_effect: ClassVar[dict[str, str]] = {"memory": "it bounds the memory that is used, not what is estimated"}
-    tiny: ClassVar[dict[str, Any]] = {"samples": 4, "images": 16, "memory": 1}
+    tiny: ClassVar[dict[str, Any]] = {"samples": 4, "images": 16, "memory": 1, "quadrature": 2}
