@@ -39,6 +39,7 @@ class Run:
         folder: The run folder.
         host: Where its plugins come from.
         best: Whether its weights are those of its best held-out elbo, in place of the last.
+        data: Options of its dataset that say where its files lie now, as ``{"path": "moved.npz"}``.
 
     Example:
         >>> run = load("zoo:report-vae")  # doctest: +SKIP
@@ -46,9 +47,17 @@ class Run:
         torch.Size([4, 1, 28, 28])
     """
 
-    def __init__(self, folder: RunFolder, host: Host | None = None, *, best: bool = False) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        host: Host | None = None,
+        *,
+        best: bool = False,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
         self.best = best
+        self.data = dict(data or {})
         self.host = host or default_host()
 
     def __repr__(self) -> str:
@@ -101,7 +110,7 @@ class Run:
         """The experiment with its trained weights."""
         from genzoo.runs.load import load_run
 
-        return load_run(self.folder, self.host, best=self.best)
+        return load_run(self.folder, self.host, best=self.best, data=self.data)
 
     @property
     def model(self) -> Model:
@@ -238,18 +247,21 @@ def run_recipe(
 
 
 @own_state()
-def load(name: str | Path, host: Host | None = None, *, best: bool = False) -> Run:
+def load(
+    name: str | Path, host: Host | None = None, *, best: bool = False, data: Mapping[str, Any] | None = None
+) -> Run:
     """A run by folder, ``last``, part of its folder's name, or ``zoo:NAME`` for one that a plugin ships.
 
     Args:
         name: The run.
         host: Where its plugins come from.
         best: Take the weights of its best held-out elbo, in place of the last.
+        data: Options of its dataset that say where its files lie now, where they were moved: ``{"path": "moved.npz"}``.
 
     Raises:
         UsageError: If there is none.
     """
-    return Run(find_run(str(name)), host, best=best)
+    return Run(find_run(str(name)), host, best=best, data=data)
 
 
 def labels_for(model: Model, n: int, label: int | Sequence[int] | None) -> Tensor | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import types
 import typing
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -20,6 +21,8 @@ class Options(BaseModel):
         tiny: Values that make the plugin fit test-sized inputs and run in well under a second.
         acts_with: Option → the values of other options under which it changes something, where it does not always.
         without_effect: Option → why it changes no result: it names a place, say, or how much memory to use.
+        places: Options of a dataset that say where its files lie. A run may find its images elsewhere when it is resumed,
+            so these options are no part of what it is; the images' content is.
 
     Example:
         >>> from pydantic import Field
@@ -41,6 +44,7 @@ class Options(BaseModel):
     tiny: ClassVar[dict[str, Any]] = {}
     acts_with: ClassVar[dict[str, dict[str, Any]]] = {}
     without_effect: ClassVar[dict[str, str]] = {}
+    places: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
@@ -54,6 +58,11 @@ class Options(BaseModel):
             read[name] = _read(value, field.annotation) if field and isinstance(value, str) else value
         return read
 
+    def anchored(self) -> Self:
+        """The same options with absolute paths in `places`, so that they name the same files from every folder."""
+        given = {name: getattr(self, name) for name in self.places}
+        return self.model_copy(update={name: _absolute(value) for name, value in given.items() if value})
+
     @classmethod
     def example(cls, folder: Path) -> dict[str, Any]:
         """Values that need files, with those files written into an empty ``folder``; for data that the user brings.
@@ -61,6 +70,12 @@ class Options(BaseModel):
         The contract kit calls it where a plugin cannot work from its defaults.
         """
         return {}
+
+
+def _absolute(place: Any) -> Any:
+    with suppress(RuntimeError):  # There is no home folder of that name.
+        return type(place)(Path(place).expanduser().absolute())
+    return place
 
 
 def _read(text: str, annotation: Any) -> Any:

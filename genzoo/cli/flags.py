@@ -264,6 +264,24 @@ def _keyed_option(parts: dict[str, Part], flag: str, key: str, option: str, valu
     parts[key] = _with(parts[key], option, value)
 
 
+def data_options(dotted: Sequence[Dotted], command: str) -> tuple[dict[str, str], list[Dotted]]:
+    """The options that point a run at its data, as ``--data.path FILE``, by name; and the other dotted flags.
+
+    Raises:
+        UsageError: If one is of another form.
+    """
+    found: dict[str, str] = {}
+    rest: list[Dotted] = []
+    for path, value in dotted:
+        if _kind_of(path[0]) != Kind.DATASET:
+            rest.append((path, value))
+        elif len(path) != 2:
+            raise UsageError(f"{command}: --{'.'.join(path)} must be --data.OPTION, with one option.")
+        else:
+            found[path[1]] = value
+    return found, rest
+
+
 def _with(part: Part, option: str, value: str) -> Part:
     return Part(name=part.name, options={**part.options, option.replace("-", "_"): value})
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genzoo.cli import console
-from genzoo.cli.flags import DottedCommand, Named, options_of, recipe_of
+from genzoo.cli.flags import DottedCommand, Named, data_options, options_of, recipe_of
 from genzoo.compose.plan import PART_KINDS, bare_name
 from genzoo.errors import GenzooError, UsageError
 from genzoo.recipe import Part, Recipe, TrainOptions, line_of, read_recipe
@@ -233,12 +233,14 @@ def _resume(
     if name.startswith("zoo:"):
         raise UsageError("run: --resume must name a run of yours, got one that a plugin ships.")
     folder = find_run(name, runs_root(out))
+    data, dotted = data_options(dotted, "run")
     before = read_recipe(folder.config_file)
     refused = [path for path, _ in dotted if path[0] not in {"viz", "metric"}]
     if named.model not in (None, before.model.name) or named.parts or named.schedulers or recipe or refused:
         raise UsageError(
             "run: --resume goes on with what the run was started with; a model, part, scheduler or recipe cannot be named.",
-            "Only --epochs, --viz-every, --viz and --metric may change; start a new run for the rest.",
+            "Only --epochs, --viz-every, --viz and --metric may change, and --data.OPTION for data that were moved; start a "
+            "new run for the rest.",
         )
     again = recipe_of(before, Named(None, {}, (), named.visualizers, named.metrics), dotted, {}, host())
     given = {key: value for key, value in train.items() if value is not None}
@@ -253,6 +255,7 @@ def _resume(
         reporter=_reporter(),
         argv=["genzoo", *sys.argv[1:]],
         formats=formats,
+        data=data,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genzoo.cli import console
-from genzoo.cli.flags import DottedCommand
+from genzoo.cli.flags import Dotted, DottedCommand, data_options
 from genzoo.cli.run import figure_formats
 from genzoo.compose.plan import bare_name
 from genzoo.errors import UsageError
@@ -27,9 +27,10 @@ ENCODED_AT_ONCE = 1000
 """Images that ``genzoo encode`` holds as floats."""
 
 RUN_HELP = "RUN is a folder, part of its name, `last`, or `zoo:NAME` for one that a plugin ships."
+MOVED_HELP = " Data that were moved: --data.path FILE, --data.root FOLDER, as the dataset's option is called."
 
 
-@click.command("viz", cls=DottedCommand, epilog=RUN_HELP + " Options: --traversal.span 2.")
+@click.command("viz", cls=DottedCommand, epilog=RUN_HELP + " Options: --traversal.span 2." + MOVED_HELP)
 @click.argument("run")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option(
@@ -45,13 +46,17 @@ def viz(
     """Draw figures of RUN from its last sound checkpoint."""
     from genzoo import storage
     from genzoo.compose.build import add_visualizer
+    from genzoo.runs.data import refuse_figures
     from genzoo.runs.draw import draw
 
     chosen = figure_formats(formats)
-    loaded = _load(run, best)
-    parts = _with_options(names, context.meta["genzoo.dotted"], "viz")
+    data, dotted = data_options(context.meta["genzoo.dotted"], "viz")
+    loaded = _load(run, best, data)
+    parts = _with_options(names, dotted, "viz")
     choices = {key: loaded.choice(Kind.VISUALIZER, part.name, part.options) for key, part in parts.items()}
     folder = _folder(run, loaded, out)
+    if folder == loaded.folder.figures:
+        loaded.loaded.data.other = refuse_figures
     with _interruptible("viz"):
         visualizers = {key: add_visualizer(loaded.loaded.experiment, choice) for key, choice in choices.items()}
         if not folder.is_dir():
@@ -66,7 +71,7 @@ def viz(
     context.exit(_complain(results, "figure"))
 
 
-@click.command("eval", cls=DottedCommand, epilog=RUN_HELP + " Options: --nll.samples 1000.")
+@click.command("eval", cls=DottedCommand, epilog=RUN_HELP + " Options: --nll.samples 1000." + MOVED_HELP)
 @click.argument("run")
 @click.argument("names", nargs=-1, required=True, metavar="METRIC...")
 @BEST
@@ -78,8 +83,9 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
     from genzoo.runs.draw import measure
     from genzoo.runs.per_image import keep
 
-    loaded = _load(run, best)
-    parts = _with_options(names, context.meta["genzoo.dotted"], "eval")
+    data, dotted = data_options(context.meta["genzoo.dotted"], "eval")
+    loaded = _load(run, best, data)
+    parts = _with_options(names, dotted, "eval")
     choices = {key: loaded.choice(Kind.METRIC, part.name, part.options) for key, part in parts.items()}
     with _interruptible("eval"):
         metrics = {key: add_metric(loaded.loaded.experiment, choice) for key, choice in choices.items()}
@@ -105,13 +111,15 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
         for warning in result.get("warnings", ()):
             console.say(f"Warning: {key}: {warning}", err=True)
     # After they are shown, since a run on a disk that cannot be written is worth measuring too.
-    if not run.startswith("zoo:"):
+    if loaded.loaded.data.differences:
+        click.echo("The numbers are of other data than the run's, and are not kept in its run.json.", err=True)
+    elif not run.startswith("zoo:"):
         record = loaded.record
         loaded.folder.write_record({**record, "metrics": {**record.get("metrics", {}), **keep(results, loaded.folder)}})
     context.exit(_complain(results, "metric"))
 
 
-@click.command("sample", epilog=RUN_HELP)
+@click.command("sample", cls=DottedCommand, epilog=RUN_HELP)
 @click.argument("run")
 @click.option("-n", "--number", default=64, show_default=True, type=click.IntRange(1), help="How many images.")
 @click.option("--label", type=int, help="Class of every image, for a conditional model.  [default each in turn]")
@@ -121,10 +129,13 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
 )
 @BEST
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-def sample(run: str, number: int, label: int | None, seed: int, out: str, best: bool, force: bool) -> None:
+@click.pass_context
+def sample(
+    context: click.Context, run: str, number: int, label: int | None, seed: int, out: str, best: bool, force: bool
+) -> None:
     """Draw samples from the trained model of RUN."""
     target = _target(out, (".png", ".npz"), force)
-    loaded = _load(run, best)
+    loaded = _load(run, best, _data_alone(context, "sample"))
     with _interruptible("sample"):
         images = loaded.sample(number, label, seed=seed)
     if target.suffix == ".npz":
@@ -140,23 +151,28 @@ def sample(run: str, number: int, label: int | None, seed: int, out: str, best: 
     console.say(str(target))
 
 
-@click.command("encode", epilog=RUN_HELP)
+@click.command("encode", cls=DottedCommand, epilog=RUN_HELP + MOVED_HELP)
 @click.argument("run")
 @click.option(
-    "--out", required=True, metavar="FILE.npz", help="Arrays: codes (and codes_2, … a level), labels, factors."
+    "--out",
+    required=True,
+    metavar="FILE.npz",
+    help="Arrays: codes (and codes_2, … a level), labels, factors, "
+    "indices of the images in the dataset's split, and files, where they come from files.",
 )
 @click.option("--split", default="test", show_default=True, help="Split whose images are encoded.")
 @click.option("--limit", type=click.IntRange(1), help="Only N images, drawn in every class.")
 @BEST
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-def encode(run: str, out: str, split: str, limit: int | None, best: bool, force: bool) -> None:
+@click.pass_context
+def encode(context: click.Context, run: str, out: str, split: str, limit: int | None, best: bool, force: bool) -> None:
     """Write the posterior means (codes of a discrete model) of a split's images."""
     import numpy as np
 
     from genzoo.parts.latents import encode as encode_batch
 
     target = _target(out, (".npz",), force)
-    loaded = _load(run, best)
+    loaded = _load(run, best, _data_alone(context, "encode"))
     found: dict[str, list[Any]] = {}
     with _interruptible("encode"):
         for batch in loaded.view.batches(ENCODED_AT_ONCE, limit, split):
@@ -166,6 +182,10 @@ def encode(run: str, out: str, split: str, limit: int | None, best: bool, force:
                 if values is not None:
                     found.setdefault(name, []).append(values.cpu().numpy())
     arrays = {name: np.concatenate(parts) for name, parts in found.items()}
+    arrays["indices"] = loaded.loaded.rows(split, limit).numpy()
+    names = loaded.loaded.data.names("train" if split == "holdout" else split)
+    if names is not None:
+        arrays["files"] = np.array([names[row] for row in arrays["indices"]])
     _save_arrays(target, arrays)
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
     console.say(f"{target}: {shapes}")
@@ -185,10 +205,22 @@ def _interruptible(command: str) -> Generator[None]:
             raise Interrupted(stop.signum, f"{command}: stopped by signal {stop.signum}.") from None
 
 
-def _load(run: str, best: bool) -> Run:
+def _load(run: str, best: bool, data: Mapping[str, str]) -> Run:
     from genzoo.api import load
 
-    return load(run, best=best)
+    return load(run, best=best, data=data)
+
+
+def _data_alone(context: click.Context, command: str) -> dict[str, str]:
+    """The options that point at the run's data, for a command that takes no other dotted flag."""
+    dotted: list[Dotted] = context.meta["genzoo.dotted"]
+    data, rest = data_options(dotted, command)
+    if rest:
+        raise UsageError(
+            f"{command}: there is no option --{'.'.join(rest[0][0])}.",
+            "Dotted flags of this command begin with --data.",
+        )
+    return data
 
 
 def _folder(name: str, run: Run, out: str | None) -> Path:

@@ -48,15 +48,19 @@ class Experiment:
         return counts
 
 
-def build(plan: Plan) -> Experiment:
+def build(plan: Plan, dataset: Dataset | None = None) -> Experiment:
     """Construct every part, with weights drawn under the plan's seed, and check that they fit.
+
+    Args:
+        plan: What to construct.
+        dataset: What stands for the plan's dataset, which is then not constructed.
 
     Raises:
         IncompatibleError: If two parts do not fit, naming both.
         UsageError: If a scheduler drives a quantity that nothing declares.
         PluginError: If a plugin raises while it is constructed.
     """
-    dataset: Dataset = _construct(plan[Kind.DATASET], Dataset)
+    dataset = make_dataset(plan) if dataset is None else dataset
     image = dataset.spec
     network: Network = _construct(plan[Kind.NETWORK], Network)
     likelihood: Likelihood = _construct(plan[Kind.LIKELIHOOD], Likelihood)
@@ -83,6 +87,11 @@ def build(plan: Plan) -> Experiment:
     for key, metric in metrics.items():
         check_fit(plan, plan.metrics[key], metric, dataset, model)
     return Experiment(plan, dataset, model, loss, _schedule(plan, model, loss), visualizers, metrics)
+
+
+def make_dataset(plan: Plan) -> Dataset:
+    """The dataset of a plan. See `build`."""
+    return _construct(plan[Kind.DATASET], Dataset)
 
 
 def add_visualizer(experiment: Experiment, choice: Choice) -> Visualizer:

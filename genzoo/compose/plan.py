@@ -180,7 +180,7 @@ def _schedulers(
 
 def _choose(host: Host, kind: Kind, part: Part, *, asked: bool) -> Choice:
     installed = host.get(kind, part.name)
-    return Choice(installed, installed.make_options(part.options), asked, qualified=":" in part.name)
+    return Choice(installed, installed.make_options(part.options).anchored(), asked, qualified=":" in part.name)
 
 
 def _flag(kind: Kind) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -19,6 +20,7 @@ class Dataset(ABC):
         - Optionally `transform` (augmentation, dynamic binarization) and ``factor_names``, ``factor_sizes``.
         - Optionally `render`, where images are made from their factors, and `identifiable`, where several combinations of
           factors give the same image.
+        - Optionally `names`, where images come from files.
 
     Args:
         options: The plugin's options.
@@ -48,6 +50,15 @@ class Dataset(ABC):
     def transform(self, image: Tensor, *, training: bool) -> Tensor:
         """Change a batch of images ``[B, C, H, W]`` in [0, 1] as it is drawn; the random state is seeded by the engine."""
         return image
+
+    def names(self, split: str) -> Sequence[str] | None:
+        """What the images of a split are called, one name an image in the split's order; None where they have no names."""
+        return None
+
+    @property
+    def implementation(self) -> type[Dataset]:
+        """The class that reads the images; what stands for a dataset gives the class of that."""
+        return type(self)
 
     def render(self, factors: Tensor) -> Split | None:
         """Images of any combination of factor values, for data that is made from its factors; None for other data.

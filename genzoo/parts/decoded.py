@@ -78,13 +78,31 @@ class Source:
     @cached_property
     def chunks(self) -> list[range]:
         """The images that are decoded, verified and repaired together."""
-        length = min(max(CHUNK_BYTES // self.image_bytes, 1), MOST_IN_CHUNK)
-        count = self.shape[0]
-        return [range(start, min(start + length, count)) for start in range(0, count, length)]
+        return chunks_of(self.shape[0], self.image_bytes)
 
     def span(self, chunk: range) -> tuple[int, int]:
         """Where a chunk lies in the file: its offset and size."""
         return chunk.start * self.image_bytes, len(chunk) * self.image_bytes
+
+
+def chunks_of(count: int, image_bytes: int) -> list[range]:
+    """Images divided into chunks, all but the last of one length.
+
+    Args:
+        count: How many images.
+        image_bytes: Size of one.
+    """
+    length = min(max(CHUNK_BYTES // max(image_bytes, 1), 1), MOST_IN_CHUNK)
+    return [range(start, min(start + length, count)) for start in range(0, count, length)]
+
+
+def chunk_digests(file: Path) -> list[str] | None:
+    """SHA-256 of each chunk of a file that `decoded` gave, as its manifest has them; None for another file."""
+    try:
+        digests = json.loads((file.parent / "manifest.json").read_bytes())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return [str(digest) for digest in digests]
 
 
 def decoded(source: Source) -> Path:

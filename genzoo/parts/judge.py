@@ -167,9 +167,10 @@ def _key(dataset: Dataset, train: Split, settings: JudgeSettings) -> str:
     if train.labels is None:
         raise UsageError("judge: the dataset must have labels, got none.", "Choose a dataset with labels.")
     digest = hashlib.sha256()
+    source = dataset.implementation
     told = {
         "version": VERSION,
-        "dataset": f"{type(dataset).__module__}.{type(dataset).__qualname__}",
+        "dataset": f"{source.__module__}.{source.__qualname__}",
         "options": dataset.options.model_dump(mode="json"),
         "shape": dataset.spec.shape,
         "classes": dataset.spec.classes,

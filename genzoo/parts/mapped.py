@@ -28,7 +28,7 @@ class MappedPages:
     """
 
     def __init__(self, path: Path, held: int = HELD_BYTES) -> None:
-        self._path = path
+        self.path = path
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         weakref.finalize(self, os.close, self._file)
         # Changes stay in this process, so that no mistake reaches the file.
@@ -62,7 +62,7 @@ class MappedPages:
         for number, row in enumerate(index.tolist()):
             place = into[number * size : (number + 1) * size]
             if os.preadv(self._file, (place,), first + row * step) != size:
-                raise CorruptError(f"data: {self._path} must not change while it is used.", "Run it again.")
+                raise CorruptError(f"data: {self.path} must not change while it is used.", "Run it again.")
         return chosen
 
 

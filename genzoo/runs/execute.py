@@ -19,6 +19,7 @@ from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.process import own_state
 from genzoo.recipe import Recipe, read_recipe
+from genzoo.runs.data import DataRecord, RunData, moved, refuse_other
 from genzoo.runs.folder import RunFolder, create
 from genzoo.runs.follow import follow, lead
 from genzoo.runs.job import Job, as_genzoo
@@ -53,14 +54,15 @@ def start(
     with joined() as workers:
         with workers.in_turn():
             experiment = build(resolved)
-            parts = splits(experiment.dataset, resolved.train)
+            data = RunData(resolved, None, refuse_other, dataset=experiment.dataset)
+            parts = splits(data, resolved.train)
         choose(workers.place(resolved.train), experiment.model)
         if not workers.first:
             return Outcome(RunFolder(follow(experiment, parts, workers)))
         folder = create(out, resolved.model.name, name)
         with folder.locked():
             storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
-            folder.write_record({**first_record(resolved, argv), "formats": formats})
+            folder.write_record({**first_record(resolved, argv), "formats": formats, "data": data.record()})
             with _recorded(folder):
                 job = Job(folder, experiment, parts, host, reporter or Reporter(), formats, workers)
             lead(workers, folder.path, None)
@@ -78,6 +80,7 @@ def resume(
     reporter: Reporter | None = None,
     argv: Sequence[str] = (),
     formats: tuple[str, ...] | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Go on with a run in its own folder, from its newest sound checkpoint.
 
@@ -90,23 +93,29 @@ def resume(
         reporter: Told how it goes.
         argv: The command, for the record.
         formats: Of the figures; None: those that the run was started with.
+        data: Options of the dataset that say where its files lie now, where they were moved.
 
     Raises:
-        UsageError: If an option differs that may not.
+        UsageError: If the data are others, or an option differs that may not.
         CorruptError: If no checkpoint is sound.
     """
     reporter = reporter or Reporter()
     with joined() as workers, folder.locked() if workers.first else nullcontext():
-        before = read_recipe(folder.config_file)
+        before = moved(read_recipe(folder.config_file), data or {}, host)
         recipe = _changed(before, changes or {}, visualizers or {}, metrics or {})
         resolved = plan(recipe, host)
         told = warn_of_versions(folder, resolved, reporter.warn)
-        record = folder.record()
+        record: dict[str, Any] = folder.record()
         with workers.in_turn():
             experiment = build(resolved)
-            parts = splits(experiment.dataset, resolved.train)
+            recorded = DataRecord.read(record, str(folder.record_file))
+            source = RunData(resolved, recorded, refuse_other, reporter.warn, experiment.dataset)
+            parts = splits(source, resolved.train)
         if not workers.first:
             return Outcome(RunFolder(follow(experiment, parts, workers)))
+        if recorded is None:
+            reporter.warn("The run recorded nothing of its data, so that these could not be compared with them.")
+        record = {**record, "data": source.record()}
         formats = formats or tuple(record.get("formats", ("png",)))
         job = Job(folder, experiment, parts, host, reporter, formats, workers)
         checkpoint = find(folder.checkpoints, warn=reporter.warn)

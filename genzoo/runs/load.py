@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
@@ -23,6 +24,7 @@ from genzoo.interfaces.view import RunView
 from genzoo.process import own_state
 from genzoo.randomness import derive
 from genzoo.recipe import TrainOptions, read_recipe
+from genzoo.runs.data import DataRecord, Numbered, Parts, RunData, moved, warn_of_other
 from genzoo.runs.folder import RunFolder
 from genzoo.types import Split
 
@@ -37,10 +39,24 @@ class LoadedRun:
     experiment: Experiment
     checkpoint: Path
     epoch: int
+    data: RunData
 
     def view(self) -> RunView:
-        """What visualizers and metrics see."""
-        return make_view(self.experiment, splits(self.experiment.dataset, self.experiment.plan.train), self.folder)
+        """What visualizers and metrics see; the data are read when a split is first asked for."""
+        train = self.experiment.plan.train
+        names = ("train", "test", *(("holdout",) if train.holdout else ()))
+        return make_view(self.experiment, Parts(names, lambda: splits(self.data, train)), self.folder)
+
+    def rows(self, split: str, n: int | None = None) -> Tensor:
+        """Which images of the dataset's own split ``RunView.batches`` goes through, int64, in its order.
+
+        Those of ``"holdout"`` are images of the dataset's training split.
+        """
+        numbered = Numbered(self.data)
+        parts = splits(numbered, self.experiment.plan.train)
+        view = replace(make_view(self.experiment, parts, None), dataset=numbered)
+        found = [batch.image.flatten().long().cpu() for batch in view.batches(65_536, n, split)]
+        return torch.cat(found)
 
 
 def read_plan(folder: RunFolder, host: Host) -> Plan:
@@ -55,6 +71,7 @@ def load_run(
     *,
     device: str = "auto",
     best: bool = False,
+    data: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] = _log.warning,
 ) -> LoadedRun:
     """Load a run's newest sound checkpoint (or its best) into a fresh experiment.
@@ -64,7 +81,8 @@ def load_run(
         host: Where its plugins come from.
         device: ``auto`` or a device.
         best: Take the checkpoint with the best held-out elbo.
-        warn: Told of damaged checkpoints and of plugins at another version than the run recorded.
+        data: Options of the dataset that say where its files lie now, where they were moved.
+        warn: Told of damaged checkpoints, of plugins at another version than the run recorded, and of other data.
 
     Raises:
         UsageError: If the run has no checkpoint yet, or no best one.
@@ -81,9 +99,11 @@ def load_run(
         raise UsageError(
             f"run: {folder.path} has no checkpoint yet.", "Wait for its first epoch, or resume it with `--resume`."
         )
-    resolved = read_plan(folder, host)
+    resolved = plan(moved(read_recipe(folder.config_file), data or {}, host), host)
     warn_of_versions(folder, resolved, warn)
-    experiment = build(resolved)
+    recorded = DataRecord.read(folder.record(), str(folder.record_file))
+    source = RunData(resolved, recorded, warn_of_other(warn), warn)
+    experiment = build(resolved, source)
     checkpoint, state = _load_newest(folder, experiment, best=best, warn=warn)
     settings = choose(resolved.train.model_copy(update={"device": device}), experiment.model)
     experiment.model.to(settings.device).eval().requires_grad_(False)
@@ -94,7 +114,7 @@ def load_run(
     if status in {"failed", "interrupted"}:
         ended = "was interrupted" if status == "interrupted" else "failed"
         warn(f"This run {ended}; its last sound checkpoint, {checkpoint.name}, is used.")
-    return LoadedRun(folder, experiment, checkpoint, state["epochs_done"])
+    return LoadedRun(folder, experiment, checkpoint, state["epochs_done"], source)
 
 
 def _load_newest(
@@ -137,7 +157,7 @@ def splits(dataset: Dataset, train: TrainOptions) -> dict[str, Split]:
     return parts
 
 
-def make_view(experiment: Experiment, parts: dict[str, Split], folder: RunFolder | None) -> RunView:
+def make_view(experiment: Experiment, parts: Mapping[str, Split], folder: RunFolder | None) -> RunView:
     """A `RunView` of an experiment as it is now."""
     return RunView(
         title=experiment.title,

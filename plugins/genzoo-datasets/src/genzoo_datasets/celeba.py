@@ -59,9 +59,7 @@ class Celeba(PixelDataset):
 
     def read(self, name: str) -> Split:
         """See `PixelDataset.read`."""
-        folder = self._folder
-        rows = (folder / _PARTITION).read_text().splitlines()
-        names = [row.split()[0] for row in rows if row.split()[1:] == [_PARTS[name]]]
+        folder, names = self._folder, self.names(name)
         target = Target("celeba", 3, self._own.size, self._own.size, resize=True, crop=self._own.crop)
         if (folder / _IMAGES).is_dir():
             found = [_found(folder / _IMAGES / file) for file in names]
@@ -74,6 +72,11 @@ class Celeba(PixelDataset):
             told = {"archive": digest([_found(archive)]), "members": listed}
             images, pages = read_images(self, name, files, target, told, archive, lambda: _check(archive))
         return Split(images, self._labels(names), pages=pages)
+
+    def names(self, split: str) -> list[str]:
+        """See `Dataset.names`: those of the archive."""
+        rows = (self._folder / _PARTITION).read_text().splitlines()
+        return [row.split()[0] for row in rows if row.split()[1:] == [_PARTS[split]]]
 
     @cached_property
     def _folder(self) -> Path:

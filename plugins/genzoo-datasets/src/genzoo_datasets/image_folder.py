@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -98,6 +99,10 @@ class ImageFolder(PixelDataset):
         files = [ImageFile(image.path) for image in found]
         images, pages = read_images(self, name, files, self._target, {"digest": digest(found)}, self._root)
         return Split(images, torch.tensor(labels, dtype=torch.int64) if self._classes else None, pages=pages)
+
+    def names(self, split: str) -> Sequence[str]:
+        """See `Dataset.names`: paths below the folder."""
+        return [Path(image.path).relative_to(self._root).as_posix() for image in self._files(split)[0]]
 
     def _listed(self, split: str) -> list[tuple[Found, int]]:
         """The files that the split is taken from, each with the index of its class."""

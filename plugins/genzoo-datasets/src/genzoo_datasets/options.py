@@ -58,6 +58,7 @@ class FetchedOptions(PixelOptions):
     """Options of a dataset that is fetched once and kept."""
 
     without_effect: ClassVar[dict[str, str]] = {"root": "it names the place where the same files are kept"}
+    places: ClassVar[frozenset[str]] = frozenset({"root"})
 
     root: str = Field("", description="Folder to keep the files in; empty for $GENZOO_DATA, else ~/.cache/genzoo.")
 
@@ -93,6 +94,7 @@ class ImageFolderOptions(SplitOptions, DecodedOptions):
         **DecodedOptions.without_effect,
         "resize": "without it, images of another size are refused",
     }
+    places: ClassVar[frozenset[str]] = frozenset({"root"})
 
     root: str = Field("", description="The folder, or a .zip or .tar archive of it.")
     size: int | None = Field(
@@ -133,6 +135,8 @@ class CelebaOptions(FetchedOptions, DecodedOptions):
 
 class NpzOptions(SplitOptions):
     """Options of `Npz`."""
+
+    places: ClassVar[frozenset[str]] = frozenset({"path"})
 
     path: str = Field("", description="The .npz file.")
     layout: Literal["auto", "channels-first", "channels-last"] = Field(
