@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 import typing
 from contextlib import suppress
@@ -49,13 +50,16 @@ class Options(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, values: Any) -> Any:
-        """Text of the command line: ``32,64`` for a sequence, ``none`` for what may be absent."""
+        """Text of the command line: ``32,64`` for a sequence, ``none`` for what may be absent; and values of Python callers,
+        such as paths, numpy's numbers and tensors of one number.
+        """
         if not isinstance(values, dict):
             return values
         read: dict[str, Any] = {}
         for name, value in values.items():
             field = cls.model_fields.get(name)
-            read[name] = _read(value, field.annotation) if field and isinstance(value, str) else value
+            plain = _plain(value)
+            read[name] = _read(plain, field.annotation) if field and isinstance(value, str) else plain
         return read
 
     def anchored(self) -> Self:
@@ -70,6 +74,16 @@ class Options(BaseModel):
         The contract kit calls it where a plugin cannot work from its defaults.
         """
         return {}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, where it is a path, or an array's or a tensor's."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    listed = getattr(value, "tolist", None)
+    return value if listed is None else listed()
 
 
 def _absolute(place: Any) -> Any:

@@ -485,7 +485,7 @@ def test_encode_makes_the_same_codes_a_few_images_at_a_time(
     monkeypatch.setattr("genzoo.cli.use.ENCODED_AT_ONCE", 7)
     assert execute(["encode", str(copy.path), "--out", str(parts)]) == 0
     with np.load(whole) as one, np.load(parts) as other:
-        assert set(one) == set(other) == {"codes", "labels"}
+        assert set(one) == set(other) == {"codes", "labels", "indices"}
         np.testing.assert_allclose(one["codes"], other["codes"], rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(one["labels"], other["labels"])
 

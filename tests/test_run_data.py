@@ -15,6 +15,7 @@ from PIL import Image
 
 import genzoo
 from genzoo.cli import execute
+from genzoo.compose.build import make_dataset
 from genzoo.compose.plan import plan
 from genzoo.errors import CorruptError, UsageError
 from genzoo.host import host
@@ -22,6 +23,7 @@ from genzoo.parts.decoded import Source, decoded
 from genzoo.parts.fingerprint import fingerprint
 from genzoo.parts.mapped import map_images
 from genzoo.recipe import Part, Recipe
+from genzoo.runs.data import RunData
 from genzoo.types import Split
 
 TINY = ["--network", "mlp", "--network.hidden", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
@@ -222,7 +224,7 @@ def test_a_prior_whose_weights_are_kept_needs_no_data(tmp_path: Path) -> None:
         "vae",
         "--prior",
         "vampprior",
-        "--prior.components",
+        "--prior.pseudo-inputs",
         "4",
         "--data",
         "npz",
@@ -286,7 +288,7 @@ def test_encode_tells_which_images_the_codes_are_of(tmp_path: Path) -> None:
             stored = loaded.loaded.data.split(whole).images[torch.from_numpy(codes["indices"])]
             for image, file in zip(stored, codes["files"], strict=True):
                 assert np.array_equal(np.asarray(Image.open(root / str(file))), image[0].numpy())
-            again = loaded.encode(stored).numpy()
+            again = loaded.encode(stored.float() / 255).numpy()
             assert np.allclose(codes["codes"], again, atol=1e-5)
 
 
@@ -305,6 +307,23 @@ def test_a_decoded_cache_has_the_fingerprint_of_the_images_in_memory(
     assert fingerprint(whole.select(slice(0, 14))) == fingerprint(Split(images[:14]))
     (pages.path.parent / "manifest.json").unlink()
     assert fingerprint(whole) == fingerprint(Split(images)), "without the manifest the images are read"
+
+
+def test_what_stands_for_a_dataset_has_all_of_it() -> None:
+    resolved = plan(
+        Recipe(model=Part(name="vae"), dataset=Part(name="sprites", options={"binarize": "dynamic"})), host()
+    )
+    real = make_dataset(resolved)
+    data = RunData(resolved, None, pytest.fail)
+    image, factors = torch.full((2, 1, 4, 4), 0.4), torch.zeros(2, len(real.factor_names), dtype=torch.int64)
+    assert torch.equal(data.transform(image, training=False), real.transform(image, training=False))
+    assert torch.equal(data.identifiable(factors), real.identifiable(factors))
+    drawn, expected = data.render(factors), real.render(factors)
+    assert drawn is not None
+    assert expected is not None
+    assert torch.equal(drawn.images, expected.images)
+    assert data.implementation is type(real)
+    assert (data.splits, data.factor_sizes, data.spec) == (real.splits, real.factor_sizes, real.spec)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
 
 from genzoo.compose.build import make_dataset
 from genzoo.compose.plan import Plan, plan
@@ -101,6 +100,15 @@ class DataRecord(_Shape):
             raise CorruptError(f"run: {source} is damaged: {place}: {first['msg']}.") from None
 
 
+def _stands_for_a_dataset(cls: type[RunData]) -> type[RunData]:
+    """Take every member of `Dataset` that the class does not define from the dataset itself."""
+    for name in set(vars(Dataset)) - set(vars(cls)):
+        if not name.startswith("_"):
+            setattr(cls, name, property(lambda self, name=name: getattr(self.dataset, name)))
+    return cls
+
+
+@_stands_for_a_dataset
 class RunData(Dataset):
     """The dataset of a run, as recorded until something reads it; what is read is compared with the record.
 
@@ -136,11 +144,6 @@ class RunData(Dataset):
         return self._made
 
     @property
-    def implementation(self) -> type[Dataset]:
-        """See `Dataset.implementation`."""
-        return self.dataset.implementation
-
-    @property
     def spec(self) -> ImageSpec:
         """See `Dataset.spec`; the recorded one, so that no file is read for it."""
         return self._true_spec if self._recorded is None else self._recorded.spec.spec()
@@ -174,18 +177,6 @@ class RunData(Dataset):
                 self._read[name] = self.dataset.split(name)
             self._compare(name)
         return self._read[name]
-
-    def transform(self, image: Tensor, *, training: bool) -> Tensor:
-        """See `Dataset.transform`."""
-        return self.dataset.transform(image, training=training)
-
-    def names(self, split: str) -> Sequence[str] | None:
-        """See `Dataset.names`."""
-        return self.dataset.names(split)
-
-    def render(self, factors: Tensor) -> Split | None:
-        """See `Dataset.render`."""
-        return self.dataset.render(factors)
 
     def record(self) -> dict[str, Any]:
         """What run.json keeps of the data, with the splits that were read; see `DataRecord`."""
