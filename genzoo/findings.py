@@ -25,6 +25,12 @@ LEAST_PERPLEXITY = 1.1
 WEAK_GAIN = 0.05
 """A gain below this part of what could be gained at most is hardly any."""
 
+DEAD_CODES = 0.5
+"""A codebook of which more than this part never occurs has mostly dead codes."""
+
+IDLE_CODES = 0.1
+"""A perplexity below this part of the number of codes says that most of them do nothing."""
+
 OVERFIT_SHARE = 0.25
 """A model is over-fitted if more than this part of its gain on training images is missing on test images."""
 
@@ -98,6 +104,15 @@ class LevelUse:
         if self.codes is not None:
             return self.used > 1 and self.perplexity >= LEAST_PERPLEXITY
         return self.in_use is None or self.in_use > 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether most codes of a codebook never occur, or hardly ever."""
+        if self.codes is None:
+            return False
+        seen_often_enough = self.images * self.size >= 4 * self.codes
+        unused = seen_often_enough and self.codes - self.used > DEAD_CODES * self.codes
+        return unused or self.perplexity < IDLE_CODES * self.codes
 
     @property
     def dead(self) -> bool:
@@ -178,7 +193,9 @@ class Evidence:
         """Whether the distortion lies above that of the best constant image by more than chance and rounding."""
         if self.gain is None:
             return False
-        return self.gain.mean < -max(1.0, 3 * _finite(self.gain.error), WEAK_GAIN * self.scale)
+        # A decoder without latents may lie above its best by what it has not finished learning.
+        share = WEAK_GAIN if self.used else 2 * WEAK_GAIN
+        return self.gain.mean < -max(1.0, 3 * _finite(self.gain.error), share * self.scale)
 
     @property
     def weak(self) -> bool:

@@ -289,11 +289,7 @@ def test_worse_than_a_constant_image_is_neither_healthy_nor_a_collapse() -> None
         use=Margin(0.4, 0.1),
     )
     text = told(garbage)
-    assert text.startswith(
-        "The model is not trained. The model does not do what a constant image would: its distortion"
-    )
-    assert "228.30" in text
-    assert "206.20" in text
+    assert text.startswith("The model is not trained: its distortion of 228.30 nats per image lies above the 206.20 of")
     assert not any(word in text for word in ("in use", "collapsed", "healthy"))
     assert text.endswith("Try more --epochs or another --lr.")
     assert "fault" in severities(garbage)
@@ -402,9 +398,17 @@ def test_a_decoder_that_ignores_varied_codes_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("used", "perplexity", "images", "dead"), [(20, 18, 1000, True), (100, 70, 1000, False), (20, 18, 5, False)]
+)
+def test_codes_that_never_occur_are_dead(used: int, perplexity: float, images: int, dead: bool) -> None:
+    some = replace(VQ, levels=(replace(CODES, used=used, entropy=math.log(perplexity), images=images),))
+    assert ("Most codes are dead" in told(some)) == dead
+
+
 def test_idle_codes_are_told() -> None:
     few = replace(VQ, levels=(replace(CODES, used=9, entropy=math.log(5.0)),))
-    assert "Most codes are idle: 9 of 128 codes occur in 1000 images, perplexity 5.0." in told(few)
+    assert "Most codes are dead: 9 of 128 codes occur in 1000 images, perplexity 5.0." in told(few)
     assert "fault" in severities(few)
     assert "5 steps are too few to tell whether they stay so" in told(replace(few, steps=5, epochs=1))
 

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 from genzoo.findings import LEAST_USE, WEAK_GAIN, Evidence, Finding, LevelUse, Margin
 
-IDLE_CODES = 0.1
-"""A perplexity below this part of the number of codes says that most of them do nothing."""
-
 RISING = 0.02
 """An epoch that still gains more than this part of what could be gained at most is not the last that a run should have."""
 
@@ -72,14 +69,14 @@ def _of_use(e: Evidence) -> Finding:
 def _unlearned(e: Evidence) -> Finding:
     assert e.baseline is not None
     text = (
-        f"The model does not do what a constant image would: its distortion is {e.distortion:.2f} nats per image, and "
-        f"{e.baseline:.2f} for the best image that is the same for every input; the rate is {e.rate:z.2f}{_swap(e)}."
+        f"its distortion of {e.distortion:.2f} nats per image lies above the {e.baseline:.2f} of the best image that is the "
+        f"same for every input. The rate is {e.rate:z.2f} nats{_swap(e)}."
     )
     if e.overfitted:
-        return Finding("fault", text)
+        return Finding("fault", f"On test images {text}")
     if e.early:
-        return Finding("note", f"The model is not trained yet. {text} {e.steps} steps are few; train longer.")
-    return Finding("fault", f"The model is not trained. {text}", "more --epochs or another --lr")
+        return Finding("note", f"The model is not trained yet: {text} {e.steps} steps are few; train longer.")
+    return Finding("fault", f"The model is not trained: {text}", "more --epochs or another --lr")
 
 
 def _unused(e: Evidence) -> Finding:
@@ -157,9 +154,9 @@ def _of_one_level(e: Evidence, level: LevelUse) -> list[Finding]:
             idle = level.size - level.in_use
             return [Finding("good", f"The other {idle} say nothing of the image, which costs no rate.")]
         return []
-    if level.perplexity >= IDLE_CODES * level.codes:
+    if not level.idle:
         return []
-    text = f"Most codes are idle: {_codes(level)}."
+    text = f"Most codes are dead: {_codes(level)}."
     return (
         [Finding("note", f"{text} {e.steps} steps are too few to tell whether they stay so.")]
         if e.early
@@ -193,6 +190,8 @@ def _of_training(e: Evidence) -> list[Finding]:
             f"{e.baseline:.2f}, the distortion of the best constant image alone."
         )
         found.append(Finding("note", text))
+    if e.overfitted:
+        return found
     if e.trend is not None and e.scale > LEAST_SCALE and e.trend > RISING * e.scale:
         found.append(Finding("note", f"The last epoch still gained {e.trend:.2f} nats of elbo; train longer."))
     elif e.trend is None and e.epochs == 1 and not e.early:

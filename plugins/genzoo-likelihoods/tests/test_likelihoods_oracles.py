@@ -14,6 +14,7 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions import Independent, Normal
 
 from genzoo.errors import UsageError
+from genzoo.findings import Evidence, LevelUse, Margin
 from genzoo.interfaces import Likelihood
 from genzoo.options import NoOptions
 from genzoo.types import ImageSpec
@@ -23,14 +24,14 @@ from genzoo_likelihoods.continuous_bernoulli import (
     ContinuousBernoulliFromLogits,
     log_normaliser,
 )
-from genzoo_likelihoods.gaussian import Gaussian
+from genzoo_likelihoods.gaussian import MEMORY, Gaussian
 from genzoo_likelihoods.options import GaussianOptions
 
 IMAGE = ImageSpec((3, 4, 5))
 
 
 def every_likelihood() -> list[Likelihood]:
-    learned = [GaussianOptions(scale=0.3, learn=learn) for learn in ("none", "global", "pixel")]
+    learned = [GaussianOptions(scale=0.3, learn=learn) for learn in ("none", "global", "optimal", "pixel")]
     return [Bernoulli(NoOptions()), ContinuousBernoulli(NoOptions()), *(Gaussian(options) for options in learned)]
 
 
@@ -76,6 +77,7 @@ class TestEvery:
         torch.testing.assert_close(value, likelihood(raw.float()).log_prob(image))
 
     def test_gradients(self, likelihood: Likelihood) -> None:
+        likelihood.eval()  # In training the optimal scale couples the images of a batch.
         raw = raw_of(likelihood, 2).requires_grad_()
         image = torch.rand(2, *IMAGE.shape, dtype=torch.float64)
         assert torch.autograd.gradcheck(lambda value: likelihood(value).log_prob(image), raw)
@@ -209,3 +211,108 @@ def test_a_floor_above_the_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="scale must be above floor"):
         GaussianOptions(scale=0.01, floor=0.02, learn="pixel")
     assert GaussianOptions(scale=0.01, floor=0.02).learn == "none"
+
+
+def optimal(**options: float) -> Gaussian:
+    return Gaussian(GaussianOptions(learn="optimal", **options)).double()
+
+
+def test_the_optimal_scale_is_where_no_other_does_better() -> None:
+    torch.manual_seed(0)
+    likelihood = optimal()
+    mean, image = torch.randn(6, 3, 4, 5).double(), torch.rand(6, 3, 4, 5).double()
+    found = likelihood(mean.requires_grad_(True)).log_prob(image)
+    error = (image - mean).square().mean()
+    torch.testing.assert_close(found.mean(), -0.5 * 60 * (error.log() + math.log(2 * math.pi) + 1))
+    fixed = {factor: Normal(mean, factor * error.sqrt()).log_prob(image).sum((1, 2, 3)) for factor in (0.9, 1.0, 1.1)}
+    torch.testing.assert_close(found, fixed[1.0])
+    assert found.mean() > max(fixed[0.9].mean(), fixed[1.1].mean())
+
+
+def test_the_gradient_is_that_through_the_optimal_scale_as_well() -> None:
+    torch.manual_seed(0)
+    mean, image = torch.randn(6, 3, 4, 5).double().requires_grad_(True), torch.rand(6, 3, 4, 5).double()
+    (held,) = torch.autograd.grad(optimal()(mean).log_prob(image).mean(), mean)
+    through = -0.5 * 60 * ((image - mean).square().mean().log() + math.log(2 * math.pi) + 1)
+    torch.testing.assert_close(held, torch.autograd.grad(through, mean)[0])
+
+
+def test_evaluation_uses_the_running_optimum_and_stays_a_density() -> None:
+    torch.manual_seed(0)
+    likelihood = optimal(scale=0.3)
+    mean = torch.zeros(4, 1, 8, 8).double().requires_grad_(True)
+    likelihood.eval()
+    torch.testing.assert_close(likelihood(mean).variance, torch.full((4, 1, 8, 8), 0.09).double())
+    likelihood.train()
+    errors: list[float] = []
+    for step in range(250):
+        image = (0.5 + step / 250) * torch.randn(4, 1, 8, 8).double()
+        likelihood(mean).log_prob(image)
+        errors.append(float(image.square().mean()))
+    weights = [(1 - 1 / MEMORY) ** (249 - step) for step in range(250)]
+    expected = sum(w * e for w, e in zip(weights, errors, strict=True)) / sum(weights)
+    likelihood.eval()
+    kept = {key: value.clone() for key, value in likelihood.state_dict().items()}
+    found = likelihood(mean)
+    assert found.variance.flatten()[0].item() == pytest.approx(expected, rel=1e-6)
+    image = torch.rand(4, 1, 8, 8).double()
+    together, alone = found.log_prob(image), likelihood(mean[:1]).log_prob(image[:1])
+    torch.testing.assert_close(together[:1], alone)
+    assert all(torch.equal(value, kept[key]) for key, value in likelihood.state_dict().items())
+    again = optimal(scale=0.3)
+    again.load_state_dict(kept)
+    torch.testing.assert_close(again.eval()(mean).log_prob(image), together)
+
+
+def test_the_optimal_scale_stays_above_its_floor_and_leaves_out_what_is_not_finite() -> None:
+    likelihood = optimal(floor=0.02)
+    same = torch.full((2, 1, 3, 3), 0.4).double().requires_grad_(True)
+    exact = likelihood(same).log_prob(same.detach())
+    torch.testing.assert_close(exact, torch.full((2,), -9 * (math.log(0.02) + 0.5 * math.log(2 * math.pi))).double())
+    before = likelihood.running.clone()
+    likelihood(same).log_prob(torch.full((2, 1, 3, 3), torch.nan).double())
+    assert torch.equal(likelihood.running, before)
+
+
+def test_twice_the_density_of_a_batch_is_one_step_of_the_running_mean() -> None:
+    likelihood, image = optimal(), torch.rand(2, 1, 3, 3).double()
+    distribution = likelihood(torch.zeros(2, 1, 3, 3).double().requires_grad_(True))
+    distribution.log_prob(image)
+    once = likelihood.running.clone()
+    distribution.log_prob(image)
+    assert torch.equal(likelihood.running, once)
+
+
+@pytest.mark.parametrize("learn", ["none", "global", "optimal"])
+def test_the_least_distortion_is_that_of_the_image_itself(learn: str) -> None:
+    likelihood = Gaussian(GaussianOptions(scale=0.3, learn=learn)).double().eval()
+    image = torch.rand(3, *IMAGE.shape).double()
+    torch.testing.assert_close(likelihood.least_distortion(image), -likelihood(image).log_prob(image).detach())
+    assert Gaussian(GaussianOptions(scale=0.3, learn="pixel")).least_distortion(image) is None
+
+
+def test_the_least_distortion_of_grey_pixels_is_their_entropy() -> None:
+    image = torch.rand(3, *IMAGE.shape).double()
+    likelihood = Bernoulli(NoOptions())
+    torch.testing.assert_close(likelihood.least_distortion(image), -likelihood(image.logit()).log_prob(image))
+    assert not likelihood.least_distortion(image.round()).any()
+
+
+def told(learn: str, scale: float, squared_error: float, *, use: float = 20.0) -> tuple[str, str]:
+    evidence = Evidence(
+        distortion=1.0, rate=0.0, levels=(LevelUse(2),), pixels=784, squared_error=squared_error, use=Margin(use, 0.1)
+    )
+    (finding,) = Gaussian(GaussianOptions(learn=learn, scale=scale, floor=1e-3)).diagnose(evidence)
+    return finding.text, finding.remedy
+
+
+def test_the_scale_is_reported_with_the_best_one_and_what_it_costs() -> None:
+    assert told("global", 0.2, 0.04) == ("σ is 0.2 (learned); for these errors 0.2 would be best.", "")
+    text, remedy = told("global", 0.2, 0.16)
+    # 784 · (½ (4 − 1) − ln 2)
+    assert text == "σ is 0.2 (learned); for these errors 0.4 would be best, by 632.57 nats per image."
+    assert remedy == "--likelihood.learn optimal"
+    assert told("none", 0.2, 0.16)[1] == ""
+    assert told("none", 3.0, 0.07, use=0.0)[1] == "a smaller --likelihood.scale or --likelihood.learn optimal"
+    assert told("none", 0.01, 0.07, use=0.0)[1] == ""
+    assert not Gaussian(GaussianOptions(learn="pixel")).diagnose(Evidence(1.0, 0.0, squared_error=0.1))

@@ -15,8 +15,10 @@ class GaussianOptions(Options):
     scale: float = Field(
         0.1, gt=0, le=1e3, description="Standard deviation of a pixel in [0, 1]; where it is learned, its start."
     )
-    learn: Literal["none", "global", "pixel"] = Field(
-        "none", description="Keep the scale, learn one for all pixels, or have the decoder put out one a pixel."
+    learn: Literal["none", "global", "optimal", "pixel"] = Field(
+        "none",
+        description="Keep the scale, learn one for all pixels by gradient (global) or set it to its optimum at each step "
+        "(optimal), or have the decoder put out one per pixel.",
     )
     floor: float = Field(0.01, gt=0, le=1e3, description="Least standard deviation where the scale is learned.")
 

@@ -70,7 +70,8 @@ class Elbo(Loss):
             off = abs(evidence.rate - capacity)
             if evidence.starved or off > max(1.0, 0.1 * capacity):
                 text = f"The rate is drawn to a capacity of {capacity:g} nats{forced}."
-                remedy = "a higher --loss.capacity" if evidence.starved and evidence.rate < 1 else ""
+                more = "a higher --loss.capacity" if evidence.rate < 1 else "a lower --loss.gamma"
+                remedy = more if evidence.starved else ""
                 found.append(Finding("note", text, remedy))
         elif evidence.starved:
             free = options.free_bits

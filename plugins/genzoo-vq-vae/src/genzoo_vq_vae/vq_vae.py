@@ -18,9 +18,6 @@ from genzoo_vq_vae.codebook import Codebook, perplexity
 from genzoo_vq_vae.options import VQVAEOptions
 from genzoo_vq_vae.point_mass import PointMass
 
-IDLE = 0.1
-"""A perplexity below this part of the number of codes says that most of them do nothing."""
-
 
 class VQVAE(Model):
     r"""An autoencoder whose latent is a map of codes, each the nearest of K vectors to what the encoder puts there.
@@ -124,7 +121,7 @@ class VQVAE(Model):
                 f"take {level.entropy:.2f}."
             )
         found.append(Finding("note", text))
-        if evidence.early or evidence.alike or (evidence.used and level.perplexity >= IDLE * codes):
+        if evidence.early or evidence.alike or (evidence.used and not level.idle):
             return found
         remedies = ["--model.codebook ema"] if options.codebook == "gradient" else []
         remedies.append(f"--model.revive-below {min(0.5, 2 * options.revive_below) or 0.05:g}")
