@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from genzoo.findings import Finding
     from genzoo.interfaces.model import Model
     from genzoo.interfaces.view import RunView
     from genzoo.runs.load import LoadedRun
@@ -152,6 +153,16 @@ class Run:
             return {key or name: float(value) for key, value in metric.evaluate(self.view).items()}
 
     @own_state(keep_random=False)
+    @own_state()
+    def diagnose(self) -> list[Finding]:
+        """What is found about the trained model, measured again on its images; `verdict` is the same in one paragraph.
+
+        See `genzoo.findings`. Parts that explain a finding name the flag that would change it.
+        """
+        from genzoo.runs.closing import findings_of
+
+        return findings_of(self.loaded.experiment, self.view, self.folder.last_row())
+
     def sample(self, n: int, label: int | Sequence[int] | None = None, *, seed: int | None = None) -> Tensor:
         """Images ``[n, C, H, W]`` in [0, 1] drawn from the model.
 

@@ -22,6 +22,9 @@ LEAST_RATE = 0.1
 LEAST_PERPLEXITY = 1.1
 """Codes of a perplexity below this are one code, all but."""
 
+LEAST_SCALE = 0.5
+"""Images that differ by fewer nats than this under a likelihood leave the latents nothing to say."""
+
 WEAK_GAIN = 0.05
 """A gain below this part of what could be gained at most is hardly any."""
 
@@ -175,10 +178,18 @@ class Evidence:
 
     @property
     def scale(self) -> float:
-        """The gain that a perfect decoder would have, in nats per image; the spread where no least distortion is known."""
+        """The gain that a perfect decoder would have, in nats per image.
+
+        Where no least distortion is known, four times the spread stands for it, as it does for digits under a Bernoulli.
+        """
         if self.baseline is not None and self.floor is not None:
             return max(0.0, self.baseline - self.floor)
-        return self.spread
+        return 4 * self.spread
+
+    @property
+    def flat(self) -> bool:
+        """Whether images hardly differ under the likelihood, so that no weight of the rate brings the latents into use."""
+        return self.baseline is not None and self.scale < LEAST_SCALE
 
     @property
     def used(self) -> bool:

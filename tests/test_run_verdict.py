@@ -310,6 +310,14 @@ def test_nothing_changes_when_a_constant_is_added_to_the_density(nats: float) ->
         assert told(moved(evidence)).split(":")[0] == told(evidence).split(":")[0]
 
 
+def test_without_a_least_distortion_the_spread_over_images_is_the_measure() -> None:
+    # A decoder that ignores its latents and is not at its own optimum yet has collapsed all the same.
+    density = replace(DEAD, distortion=-102.7, baseline=-110.0, floor=None, spread=40.0, gain=Margin(-7.3, 1.0))
+    assert told(density).startswith("The posterior has collapsed")
+    garbage = replace(density, distortion=60.0, gain=Margin(-170.0, 1.0))
+    assert told(garbage).startswith("The model is not trained")
+
+
 def test_hardly_any_use_is_told() -> None:
     few = Margin(1.2, 0.1)
     weak = replace(HEALTHY, distortion=205.0, rate=0.8, gain=few, train_gain=few, use=Margin(1.6, 0.1))
@@ -362,11 +370,15 @@ def test_a_total_above_the_constant_images_is_told() -> None:
 def test_training_that_is_not_over_is_told() -> None:
     assert "The last epoch still gained 9.00 nats of elbo; train longer." in told(replace(HEALTHY, trend=9.0))
     assert "One epoch is seldom enough" in told(replace(HEALTHY, trend=None, epochs=1))
+    assert "One epoch is seldom enough" in told(replace(HEALTHY, trend=None, epochs=1, steps=300))
     assert "train longer" not in told(HEALTHY)
+    assert "train longer" not in told(replace(HEALTHY, trend=9.0, gain=Margin(20.0, 0.8)))
 
 
 def test_a_likelihood_under_which_images_hardly_differ_is_named() -> None:
     flat = replace(DEAD, baseline=1700.3, floor=1700.1, distortion=1700.3)
+    assert flat.flat
+    assert not DEAD.flat
     assert "Under this likelihood images differ by 0.20 nats at most." in told(flat)
 
 
@@ -408,7 +420,7 @@ def test_codes_that_never_occur_are_dead(used: int, perplexity: float, images: i
 
 def test_idle_codes_are_told() -> None:
     few = replace(VQ, levels=(replace(CODES, used=9, entropy=math.log(5.0)),))
-    assert "Most codes are dead: 9 of 128 codes occur in 1000 images, perplexity 5.0." in told(few)
+    assert "Most codes are dead: 119 of 128 never occur." in told(few)
     assert "fault" in severities(few)
     assert "5 steps are too few to tell whether they stay so" in told(replace(few, steps=5, epochs=1))
 

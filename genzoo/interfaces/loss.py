@@ -88,7 +88,7 @@ class Loss(nn.Module, ABC):
                     "a --loss.beta above 0",
                 )
             ]
-        if not evidence.starved:
+        if not evidence.starved or evidence.flat:
             return ()
         epochs = max(20.0, 2 * evidence.settled.get("beta", 0.0))
         warm_up = f"a longer warm-up (--scheduler linear-warmup --scheduler.beta.epochs {epochs:g})"

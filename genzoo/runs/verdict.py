@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from genzoo.findings import LEAST_USE, WEAK_GAIN, Evidence, Finding, LevelUse, Margin
+from genzoo.findings import DEAD_CODES, LEAST_SCALE, LEAST_USE, WEAK_GAIN, Evidence, Finding, LevelUse, Margin
 
 RISING = 0.02
 """An epoch that still gains more than this part of what could be gained at most is not the last that a run should have."""
-
-LEAST_SCALE = 0.5
-"""Images that differ by fewer nats than this under a likelihood leave the latents nothing to say."""
 
 
 def judge(evidence: Evidence, *, report_setup: bool = False) -> list[Finding]:
@@ -98,7 +95,7 @@ def _unused(e: Evidence) -> Finding:
             f"The latents are not in use yet: {text} {e.steps} steps are too few to tell whether they will be; train "
             "longer.",
         )
-    if e.scale < LEAST_SCALE and e.baseline is not None:
+    if e.flat:
         text += f" Under this likelihood images differ by {e.scale:.2f} nats at most."
     return Finding("fault", f"{what}: {text}")
 
@@ -156,7 +153,10 @@ def _of_one_level(e: Evidence, level: LevelUse) -> list[Finding]:
         return []
     if not level.idle:
         return []
-    text = f"Most codes are dead: {_codes(level)}."
+    unused = level.codes - level.used
+    text = f"Most codes are idle: the perplexity is {level.perplexity:.1f} of {level.codes}."
+    if unused > DEAD_CODES * level.codes:
+        text = f"Most codes are dead: {unused} of {level.codes} never occur."
     return (
         [Finding("note", f"{text} {e.steps} steps are too few to tell whether they stay so.")]
         if e.early
@@ -194,7 +194,7 @@ def _of_training(e: Evidence) -> list[Finding]:
         return found
     if e.trend is not None and e.scale > LEAST_SCALE and e.trend > RISING * e.scale:
         found.append(Finding("note", f"The last epoch still gained {e.trend:.2f} nats of elbo; train longer."))
-    elif e.trend is None and e.epochs == 1 and not e.early:
+    elif e.trend is None and e.epochs == 1 and not e.worse_than_constant and (e.used or not e.early):
         found.append(Finding("note", "One epoch is seldom enough; train longer."))
     return found
 

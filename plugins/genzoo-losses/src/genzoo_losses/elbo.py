@@ -73,7 +73,7 @@ class Elbo(Loss):
                 more = "a higher --loss.capacity" if evidence.rate < 1 else "a lower --loss.gamma"
                 remedy = more if evidence.starved else ""
                 found.append(Finding("note", text, remedy))
-        elif evidence.starved:
+        elif evidence.starved and not evidence.flat:
             free = options.free_bits
             remedy = f"more free bits (--loss.free-bits {2 * free:g})" if free else "free bits (--loss.free-bits 0.5)"
             text = f"{free:g} nats of rate cost nothing, whether the decoder reads them or not." if free else ""
