@@ -285,6 +285,7 @@ def _print_plan(resolved: Plan, as_json: bool) -> None:
                 "recipe": resolved.recipe().model_dump(mode="json", by_alias=True),
                 "parameters": counts,
                 "settings": settings,
+                "data": {"lines": [*experiment.dataset.describe()], "warnings": [*experiment.dataset.warnings()]},
             }
         )
         return
@@ -294,6 +295,8 @@ def _print_plan(resolved: Plan, as_json: bool) -> None:
     for part, count in counts.items():
         console.say(f"#   {part}: {count:,} parameters")
     console.say("#   " + ", ".join(f"{key} {value}" for key, value in settings.items()))
+    for line in (*experiment.dataset.describe(), *experiment.dataset.warnings()):
+        console.say(f"#   {line}")
 
 
 def _print_outcome(outcome: Outcome, as_json: bool) -> None:

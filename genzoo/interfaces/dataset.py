@@ -21,6 +21,7 @@ class Dataset(ABC):
         - Optionally `render`, where images are made from their factors, and `identifiable`, where several combinations of
           factors give the same image.
         - Optionally `names`, where images come from files.
+        - Optionally `describe` and `warnings`, where the data are the user's own.
 
     Args:
         options: The plugin's options.
@@ -46,6 +47,21 @@ class Dataset(ABC):
             CorruptError: If a file fails its checksum or format.
             UsageError: If there is no such split.
         """
+
+    def describe(self) -> Sequence[str]:
+        """Where the images were found and how they are laid out, line by line; `genzoo.parts.described` words a split.
+
+        Said before a run trains, and by a dry run, so that no image should be fetched or decoded for it. Without it a run
+        says how many images of which class its splits have.
+        """
+        return ()
+
+    def warnings(self) -> Sequence[str]:
+        """What is no part of the images and what was lost in reading them, one sentence each, with the number of files.
+
+        Each is said once, as a warning, before a run trains, and kept in its record.
+        """
+        return ()
 
     def transform(self, image: Tensor, *, training: bool) -> Tensor:
         """Change a batch of images ``[B, C, H, W]`` in [0, 1] as it is drawn; the random state is seeded by the engine."""

@@ -22,6 +22,7 @@ from genzoo.recipe import Recipe, read_recipe
 from genzoo.runs.data import DataRecord, RunData, moved, refuse_other
 from genzoo.runs.folder import RunFolder, create
 from genzoo.runs.follow import follow, lead
+from genzoo.runs.found import found_data
 from genzoo.runs.job import Job, as_genzoo
 from genzoo.runs.load import splits, warn_of_versions
 from genzoo.runs.outcome import Outcome
@@ -59,12 +60,16 @@ def start(
         choose(workers.place(resolved.train), experiment.model)
         if not workers.first:
             return Outcome(RunFolder(follow(experiment, parts, workers)))
+        reporter = reporter or Reporter()
+        found = found_data(experiment.dataset, parts, resolved.train)
+        found.tell(reporter)
         folder = create(out, resolved.model.name, name)
         with folder.locked():
             storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
-            folder.write_record({**first_record(resolved, argv), "formats": formats, "data": data.record()})
+            told = {"data": data.record(), "found": found.record()}
+            folder.write_record({**first_record(resolved, argv), "formats": formats, **told})
             with _recorded(folder):
-                job = Job(folder, experiment, parts, host, reporter or Reporter(), formats, workers)
+                job = Job(folder, experiment, parts, host, reporter, formats, workers)
             lead(workers, folder.path, None)
             return job.run(fresh=True)
 
@@ -106,6 +111,11 @@ def resume(
         resolved = plan(recipe, host)
         told = warn_of_versions(folder, resolved, reporter.warn)
         record: dict[str, Any] = folder.record()
+        if "found" not in record and (resolved.train.limit or resolved.train.holdout):
+            told.append(
+                "The run was begun when --limit and --holdout took images by position; now they are drawn by seed."
+            )
+            reporter.warn(told[-1])
         with workers.in_turn():
             experiment = build(resolved)
             recorded = DataRecord.read(record, str(folder.record_file))

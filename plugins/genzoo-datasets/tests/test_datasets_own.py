@@ -279,7 +279,12 @@ def spoilt(index: int, value: float) -> np.ndarray:
         ({"train_images": spoilt(4, np.nan), "test_images": IMAGES}, {}, r"pixels must be in \[0, 1\].* at index 4"),
         ({"images": IMAGES, "labels": np.array([0, 1, -1, 0, 0])}, {}, "labels must be 0 or more, got -1 at index 2"),
         (
-            {"train_images": IMAGES, "test_images": IMAGES, "train_labels": np.array([0, 1, 1, 4, 2])},
+            {
+                "train_images": IMAGES,
+                "test_images": IMAGES,
+                "train_labels": np.array([0, 1, 1, 4, 2]),
+                "test_labels": np.array([0, 1, 1, 0, 2]),
+            },
             {"classes": 3},
             r"labels must be in \[0, 3\), got 4 at index 3",
         ),

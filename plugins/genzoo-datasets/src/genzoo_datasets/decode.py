@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Self
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from genzoo.errors import CorruptError, UsageError
 
@@ -19,7 +21,12 @@ EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif"
 """Names that end otherwise are no images."""
 
 _EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "La", "RGBa"})
-_GREY = frozenset({"1", "L", "LA", "La"})
+GREY = frozenset({"1", "L", "LA", "La"})
+"""Modes of images that are stored grey."""
+
+_ALPHA = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
+_BITS_PER_SAMPLE = 258
+"""The tag of a TIFF file."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,10 @@ class Decoder:
         return ImageOps.fit(image, size, method=Image.Resampling.LANCZOS)
 
     def _converted(self, image: Image.Image) -> Image.Image:
+        if has_alpha(image):
+            # What is hidden below transparent pixels is no part of the image.
+            paper = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB")
         return image.convert("L" if self._target.channels == 1 else "RGB")
 
     def _opened(self, file: ImageFile) -> Image.Image:
@@ -130,7 +141,42 @@ def shape_of(file: ImageFile, dataset: str) -> tuple[int, int, int]:
     """Channels (1 where it is stored grey, else 3), height and width of an image in a file of its own."""
     image = opened(file.path, file, dataset)
     width, height = image.size
-    return (1 if image.mode in _GREY else 3), height, width
+    return (1 if image.mode in GREY else 3), height, width
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an image has an alpha channel or a transparent colour."""
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
+def refuse_deep(stored: Image.Image, file: ImageFile, dataset: str) -> None:
+    """Refuse an image with more than 8 bits a channel; Pillow would cut off the low ones of one in colour.
+
+    Args:
+        stored: Opened and not yet decoded.
+        file: For errors.
+        dataset: For errors.
+
+    Raises:
+        UsageError: If it has.
+    """
+    got = f"mode {stored.mode}" if stored.mode not in _EIGHT_BITS else _stored_bits(stored)
+    if got:
+        raise UsageError(
+            f"{dataset}: images must have 8 bits a channel, got {got} in {file}.",
+            "Convert it to 8 bits, scaled as you want its grey levels, or put the arrays in an .npz file.",
+        )
+
+
+def _stored_bits(stored: Image.Image) -> str:
+    """More than 8 bits a channel in words, empty where there are no more."""
+    if isinstance(stored, TiffImageFile):
+        deepest = max(stored.tag_v2.get(_BITS_PER_SAMPLE, (8,)))
+        return f"{deepest}" if deepest > 8 else ""
+    told = str(getattr(stored, "tile", ""))  # How the decoder unpacks it: 'RGB;16B', or the greatest value of a PPM.
+    deep = stored.format == "PNG" and ";16" in told
+    deep |= stored.format == "PPM" and any(int(number) > 255 for number in re.findall(r"', (\d+)\)", told))
+    return "16" if deep else ""
 
 
 def opened(content: str | io.BytesIO, file: ImageFile, dataset: str) -> Image.Image:
@@ -143,10 +189,7 @@ def opened(content: str | io.BytesIO, file: ImageFile, dataset: str) -> Image.Im
     """
     try:
         with Image.open(content) as stored:
-            if stored.mode not in _EIGHT_BITS:
-                raise UsageError(
-                    f"{dataset}: images must have 8 bits a channel, got mode {stored.mode} in {file}.", "Convert it."
-                )
+            refuse_deep(stored, file, dataset)
             # Decodes, so that a damaged file is found here.
             return ImageOps.exif_transpose(stored)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:

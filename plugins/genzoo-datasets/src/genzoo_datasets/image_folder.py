@@ -7,16 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 
 from genzoo.errors import UsageError
+from genzoo.parts.described import split_line
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
 from genzoo_datasets.decode import ImageFile, Target, shape_of
 from genzoo_datasets.decoding import read_images
 from genzoo_datasets.division import divide
-from genzoo_datasets.listing import Found, Tree, digest, tree
+from genzoo_datasets.inspection import Inspection, inspect
+from genzoo_datasets.layout import Layout, layout
+from genzoo_datasets.listing import Found, Tree, digest, each_once
 from genzoo_datasets.options import ImageFolderOptions
+from genzoo_datasets.passed import Passed
 from genzoo_datasets.unpack import is_archive, unpacked
 
 _NAME = "image-folder"
@@ -25,8 +30,10 @@ _NAME = "image-folder"
 class ImageFolder(PixelDataset):
     """Images from files, one class a sub-folder, or all in one folder and without labels.
 
-    If the folder holds ``train`` and ``test``, these are the splits; otherwise the images are divided by a seed. Files
-    and classes are taken in the order of their names. The folder may be a .zip or .tar archive.
+    If the folder holds ``train`` and ``test``, these are the splits, by the names of `genzoo_datasets.layout.NAMES` too;
+    otherwise the images are divided by a seed, each class in proportion. Files and classes are taken in the order of
+    their names. The folder may be a .zip or .tar archive. Links are followed, and each file is taken once; hidden files
+    and folders are passed over at any depth. Images are in colour if one of them is, unless ``channels`` says otherwise.
 
     Many images are decoded once, into a memory-mapped file of the cache folder; see `genzoo.parts.decoded`. Another
     list of files, size or time of change of any, or other options of decoding, make another such file.
@@ -37,9 +44,10 @@ class ImageFolder(PixelDataset):
         return cast(ImageFolderOptions, self.options)
 
     @cached_property
-    def _root(self) -> Path:
+    def _layout(self) -> Layout:
         root = Path(self._own.root).expanduser()
-        if self._own.root and is_archive(root):
+        archive = bool(self._own.root) and is_archive(root)
+        if archive:
             root = unpacked(root)
         root = root.absolute()
         if not self._own.root or not root.is_dir():
@@ -47,21 +55,22 @@ class ImageFolder(PixelDataset):
                 f"image-folder: root must be a folder or an archive of images, got {self._own.root!r}.",
                 "Set the dataset's option root.",
             )
-        return root
+        return layout(root, archive=archive)
 
-    @cached_property
+    @property
     def _divided(self) -> bool:
         """Whether the folder itself tells training from test images."""
-        held = [(self._root / name).is_dir() for name in self.splits]
-        if any(held) and not all(held):
-            absent = self.splits[held.index(False)]
-            raise UsageError(f"image-folder: {self._root} must hold both train and test or neither, got no {absent}.")
-        return all(held)
+        return "" not in self._layout.splits
+
+    @cached_property
+    def _passed(self) -> Passed:
+        """What is no part of the images; complete once `_trees` is."""
+        return Passed()
 
     @cached_property
     def _trees(self) -> dict[str, Tree]:
-        """The image files by split; all under no name where a seed divides them."""
-        return {name: tree(self._root / name) for name in (self.splits if self._divided else ("",))}
+        """The image files by split, each file once; all under no name where a seed divides them."""
+        return each_once(self._layout.trees(self._passed), self._passed)
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
@@ -70,17 +79,46 @@ class ImageFolder(PixelDataset):
         for other in rest:
             if other != first:
                 name = sorted(set(first) ^ set(other))[0]
-                raise UsageError(f"image-folder: train and test must hold the same classes, got {name!r} in one alone.")
+                raise UsageError(
+                    f"image-folder: train and test must hold the same classes, got {name!r} in one alone.",
+                    "Rename it (upper and lower case differ), or add it to the other.",
+                )
         return first
+
+    @cached_property
+    def _inspection(self) -> Inspection:
+        names = self.splits if self._divided else ("train",)
+        found = [image for name in names for image, _ in self._listed(name)]
+        return inspect([image.path for image in found], digest(found), _NAME)
 
     @cached_property
     def _target(self) -> Target:
         first = next(iter(self._listed("train")), None)
         if first is None:
-            raise UsageError(f"image-folder: {self._root} must hold at least one image, got none.")
-        channels, height, width = shape_of(ImageFile(first[0].path), _NAME)
+            told = self._passed.told(str(self._layout.root)) or ""
+            raise UsageError(
+                f"image-folder: {self._layout.root} must hold at least one image, got none. {told}".rstrip()
+            )
+        _, height, width = shape_of(ImageFile(first[0].path), _NAME)
+        channels = self._own.channels or (3 if self._inspection.colour else 1)
         size = self._own.size
-        return Target(_NAME, self._own.channels or channels, size or height, size or width, self._own.resize)
+        return Target(_NAME, channels, size or height, size or width, self._own.resize)
+
+    def describe(self) -> list[str]:
+        """See `Dataset.describe`; no image is decoded but the first."""
+        told = [f"{_NAME}: {self._own.root}; {self._inspection.sizes()} pixels.", *self._layout.notes]
+        for name in self.splits:
+            _, labels = self._files(name)
+            counts = np.bincount(labels, minlength=len(self._classes)).tolist() if self._classes else None
+            told.append(split_line(name, len(labels), self.spec, counts))
+        return told
+
+    def warnings(self) -> list[str]:
+        """See `Dataset.warnings`."""
+        chosen = self._own.channels is not None
+        lost = self._inspection.warnings(self._target.channels, chosen=chosen)
+        passed = self._passed.told(str(self._layout.root))
+        return [f"{_NAME}: {text}" for text in ([passed] if passed else []) + lost]
 
     @property
     def stored_spec(self) -> ImageSpec:
@@ -97,12 +135,14 @@ class ImageFolder(PixelDataset):
         """See `PixelDataset.read`."""
         found, labels = self._files(name)
         files = [ImageFile(image.path) for image in found]
-        images, pages = read_images(self, name, files, self._target, {"digest": digest(found)}, self._root)
+        # What is transparent was dropped, and not laid on white, in caches without this word.
+        identity = {"digest": digest(found), "alpha": "white"}
+        images, pages = read_images(self, name, files, self._target, identity, self._layout.root)
         return Split(images, torch.tensor(labels, dtype=torch.int64) if self._classes else None, pages=pages)
 
     def names(self, split: str) -> Sequence[str]:
         """See `Dataset.names`: paths below the folder."""
-        return [Path(image.path).relative_to(self._root).as_posix() for image in self._files(split)[0]]
+        return [Path(image.path).relative_to(self._layout.root).as_posix() for image in self._files(split)[0]]
 
     def _listed(self, split: str) -> list[tuple[Found, int]]:
         """The files that the split is taken from, each with the index of its class."""
@@ -114,10 +154,8 @@ class ImageFolder(PixelDataset):
     def _files(self, split: str) -> tuple[list[Found], list[int]]:
         pairs = self._listed(split)
         if not self._divided:
-            pairs = [
-                pairs[index]
-                for index in divide(len(pairs), self._own, split, torch.tensor([label for _, label in pairs])).tolist()
-            ]
+            labels = torch.tensor([label for _, label in pairs], dtype=torch.int64)
+            pairs = [pairs[index] for index in divide(len(pairs), self._own, split, labels).tolist()]
         return [image for image, _ in pairs], [label for _, label in pairs]
 
 
@@ -126,6 +164,7 @@ def _classes_of(listed: Tree) -> tuple[str, ...]:
     if names and listed.loose:
         raise UsageError(
             "image-folder: images must lie in class folders or all in one folder, "
-            f"got {listed.loose[0].path} beside {names[0]!r}."
+            f"got {listed.loose[0].path} beside {names[0]!r}.",
+            "Move it into a class folder, or away.",
         )
     return names

@@ -17,6 +17,7 @@ from genzoo.errors import CorruptError, UsageError
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
 from genzoo_datasets.division import divide
+from genzoo_datasets.npz_labels import Classes, number_classes
 from genzoo_datasets.options import NpzOptions
 
 Array = np.ndarray[Any, Any]
@@ -27,8 +28,10 @@ class Npz(PixelDataset):
 
     Either ``images``, with optional ``labels`` and ``factors``, divided by a seed; or ``train_images`` and
     ``test_images``, with ``train_labels`` and so on. Images are ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]``,
-    uint8, or float in [0, 1]; labels are integers ``[N]``; factors integer indices ``[N, F]``, which an array
-    ``factor_names`` may name. Arrays of Python objects are refused, unread.
+    uint8, or float in [0, 1]; factors are integer indices ``[N, F]``, which an array ``factor_names`` may name. Labels
+    ``[N]`` are whole numbers from 0 without gaps, which an array ``class_names`` may name, or words, or truth values; see
+    `genzoo_datasets.npz_labels.number_classes`. Arrays of Python objects are refused, unread; other arrays are passed over,
+    with a warning.
     """
 
     @cached_property
@@ -49,21 +52,58 @@ class Npz(PixelDataset):
     @cached_property
     def stored_spec(self) -> ImageSpec:
         """See `PixelDataset.stored_spec`."""
-        images = self._images("train")
-        classes = cast(NpzOptions, self.options).classes
-        labels = [self._integers(split, "labels", 1) for split in self.splits]
-        known = [values for values in labels if values is not None]
-        if classes is None and known:
-            classes = max(int(values.max()) if len(values) else 0 for values in known) + 1
+        images, classes = self._images("train"), self._classes
         levels = 256 if images.dtype == torch.uint8 else None
-        return ImageSpec(tuple(images.shape[1:]), classes=classes if known else None, levels=levels)
+        shape = tuple(images.shape[1:])
+        if classes is None:
+            return ImageSpec(shape, levels=levels)
+        return ImageSpec(shape, classes.count, levels, classes.names)
+
+    @cached_property
+    def _classes(self) -> Classes | None:
+        keys = self._keys("labels")
+        if not keys:
+            return None
+        arrays = {key: self._arrays[key] for key in keys}
+        return number_classes(arrays, cast(NpzOptions, self.options).classes, self._arrays.get("class_names"))
+
+    def _keys(self, kind: str) -> list[str]:
+        """The arrays of that kind, of both splits or of neither."""
+        keys = list(dict.fromkeys(self._key(split, kind) for split in self.splits))
+        given = [key for key in keys if key in self._arrays]
+        if given and given != keys:
+            absent = next(key for key in keys if key not in given)
+            raise UsageError(
+                f"npz: {' and '.join(keys)} must both be there or neither, got no {absent} among "
+                f"{', '.join(sorted(self._arrays))}.",
+                f"Add {absent}, or leave {given[0]} out.",
+            )
+        return given
+
+    def warnings(self) -> list[str]:
+        """See `Dataset.warnings`."""
+        kinds = ("images", "labels", "factors")
+        read = {key for kind in kinds for key in self._keys(kind)} | {"factor_names", "class_names"}
+        unread = [key for key in self._arrays if key not in read]
+        if not unread:
+            return []
+        told = f"npz: passed over the arrays {', '.join(unread)}"
+        keys = " and ".join(dict.fromkeys(self._key(split, "labels") for split in self.splits))
+        return [f"{told}; labels are read from {keys}." if self._classes is None else f"{told}."]
 
     @cached_property
     def factor_sizes(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """One more than the largest index of each factor."""
-        factors = [self._integers(split, "factors", 2) for split in self.splits]
-        known = [values for values in factors if values is not None and len(values)]
-        return tuple((torch.cat(known).amax(0) + 1).tolist()) if known else ()
+        known = [self._integers(key) for key in self._keys("factors")]
+        filled = [values for values in known if len(values)]
+        sizes = tuple((torch.cat(filled).amax(0) + 1).tolist()) if filled else ()
+        images = sum(map(len, known))
+        if sizes and max(sizes) > images:
+            raise UsageError(
+                f"npz: factors must be indices of values, fewer than the {images} images, got {max(sizes) - 1}.",
+                "Number the values of each factor from 0: np.unique(column, return_inverse=True)[1].",
+            )
+        return sizes
 
     @cached_property
     def factor_names(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -79,7 +119,9 @@ class Npz(PixelDataset):
     def read(self, name: str) -> Split:
         """See `PixelDataset.read`."""
         images = self._images(name)
-        labels, factors = self._integers(name, "labels", 1), self._integers(name, "factors", 2)
+        _ = self.factor_sizes
+        labels = None if self._classes is None else self._classes.labels[self._key(name, "labels")]
+        factors = self._integers(self._key(name, "factors")) if self._keys("factors") else None
         for kind, values in (("labels", labels), ("factors", factors)):
             if values is not None and len(values) != len(images):
                 raise UsageError(f"npz: {kind} must be one a {name} image, {len(images)}, got {len(values)}.")
@@ -120,14 +162,10 @@ class Npz(PixelDataset):
             raise UsageError(f"npz: {key} must have 1 or 3 channels {layout[9:]}, got {list(array.shape)}.")
         return array if layout == "channels-first" else array.transpose(0, 3, 1, 2)
 
-    def _integers(self, split: str, kind: str, dimensions: int) -> Tensor | None:
-        key = self._key(split, kind)
-        array = self._arrays.get(key)
-        if array is None:
-            return None
-        if not np.issubdtype(array.dtype, np.integer) or array.ndim != dimensions:
-            shape = "[N]" if dimensions == 1 else "[N, F]"
-            raise UsageError(f"npz: {key} must be integers {shape}, got {array.dtype} {list(array.shape)}.")
+    def _integers(self, key: str) -> Tensor:
+        array = self._arrays[key]
+        if not np.issubdtype(array.dtype, np.integer) or array.ndim != 2:
+            raise UsageError(f"npz: {key} must be integers [N, F], got {array.dtype} {list(array.shape)}.")
         bad = (array < 0).reshape(len(array), -1).any(1)
         if bad.any():
             raise UsageError(f"npz: {key} must be 0 or more, got {array[bad][0]} at index {int(bad.argmax())}.")

@@ -102,7 +102,7 @@ class ImageFolderOptions(SplitOptions, DecodedOptions):
     )
     resize: bool = Field(False, description="Scale and crop images to the size in place of refusing another one.")
     channels: Literal[1, 3] | None = Field(
-        None, description="1 for grey, 3 for colour; absent for what the first image is."
+        None, description="1 for grey, 3 for colour; absent for colour if one image is in colour."
     )
 
     @classmethod
@@ -142,7 +142,7 @@ class NpzOptions(SplitOptions):
     layout: Literal["auto", "channels-first", "channels-last"] = Field(
         "auto", description="Order of the axes of images with four; auto tells it by an axis of length 1 or 3."
     )
-    classes: int | None = Field(None, ge=1, description="Number of classes; absent for the largest label plus one.")
+    classes: int | None = Field(None, ge=1, description="Number of classes, needed where one has no image.")
 
     @classmethod
     def example(cls, folder: Path) -> dict[str, Any]:
