@@ -165,7 +165,7 @@ def main() -> int:
     if arguments.write and (arguments.quick or not arguments.device.startswith("cuda")):
         parser.error("--write keeps numbers of a CUDA device that were taken without --quick")
     whole = experiment("MLP 784-400-20", 128, "fp32", "cpu").dataset.split("train")
-    split = whole.head(512) if arguments.quick else whole
+    split = whole.subset(512) if arguments.quick else whole
     batches = BATCHES[:1] if arguments.quick else BATCHES
     cases = [(name, batch, precision) for name in MODELS for batch in batches for precision in PRECISIONS]
     result = {"cases": [compared(*case, split, arguments) for case in cases]}
