@@ -7,19 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from genzoo.cli import execute
-from genzoo.cli.recipes import _number  # pyright: ignore[reportPrivateUsage]
+from genzoo.cli.recipes import _measured, _number  # pyright: ignore[reportPrivateUsage]
 from genzoo.errors import UsageError
+from genzoo.interfaces import PerImage
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.per_image import keep
 from genzoo.runs.table import ExperimentSpec, Reproduction, Result, RowSpec, judge
 
 
 def made_up(folder: Path, **metrics: dict[str, float]) -> RunFolder:
     """A finished run whose numbers are these."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     values = {key.replace("_", "-"): {"values": numbers} for key, numbers in metrics.items()}
     (folder / "run.json").write_text(json.dumps({"schema": 1, "status": "finished", "metrics": values}))
     test = {"distortion": 80.0, "rate": 25.0, "rates": [4.0, 21.0], "elbo": -105.0}
@@ -50,8 +54,83 @@ def test_a_difference_is_what_the_run_is_lower_by_seed_by_seed(tmp_path: Path) -
     )
     assert at_bar.values == (1.0, 2.0)
     assert at_bar.mean == 1.5
-    assert at_bar.spread == pytest.approx(0.5**0.5)
-    assert (at_bar.verdict, short.verdict) == ("holds", "falls short")
+    # Two seeds are two values, and here the bar lies between them.
+    assert at_bar.spread is None
+    assert (at_bar.verdict, short.verdict) == ("equal within the spread", "equal within the spread")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "bar", "verdict"),
+    [
+        ([85.0, 85.2, 85.1], 86.0, "holds"),
+        ([85.0, 87.0, 86.0], 86.2, "equal within the spread"),
+        ([85.0, 87.0, 86.0], 85.2, "equal within the spread"),
+        ([85.0, 87.0, 86.0], 84.5, "falls short"),
+        ([85.0, 85.5], 86.0, "holds"),
+        ([85.0, 86.5], 86.0, "equal within the spread"),
+        ([86.5, 86.2], 86.0, "falls short"),
+        ([86.0], 86.0, "holds"),
+        ([86.1], 86.0, "falls short"),
+    ],
+)
+def test_a_bar_is_neither_met_nor_missed_within_the_spread(
+    tmp_path: Path, seeds: list[float], bar: float, verdict: str
+) -> None:
+    (result,) = judged(tmp_path, [{"at_most": bar}], one=seeds)
+    assert result.verdict == verdict
+    (other,) = judged(tmp_path / "turned", [{"at_least": -bar}], one=[-seed for seed in seeds])
+    assert other.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("values", "bar", "verdict", "shown"),
+    [
+        ([[1.8, 2.2], [2.0, 2.0]], 0.5, "holds", "2.00 ± 0.20, 2.00 ± 0.00 (paired, 2 images)"),
+        ([[1.8, 2.2]], 1.9, "equal within the spread", "2.00 ± 0.20 (paired, 2 images)"),
+        ([[1.8, 2.2]], 2.1, "equal within the spread", "2.00 ± 0.20 (paired, 2 images)"),
+        ([[1.8, 2.2]], 2.3, "falls short", "2.00 ± 0.20 (paired, 2 images)"),
+        ([[2.0, 2.0], [3.0, 3.0], [4.0, 4.0]], 0.0, "holds", "3.00 ± 1.00 (3 seeds)"),
+    ],
+)
+def test_a_difference_image_by_image_has_a_paired_error(
+    tmp_path: Path, values: list[list[float]], bar: float, verdict: str, shown: str
+) -> None:
+    runs: dict[str, list[RunFolder]] = {"one": [], "other": []}
+    base = np.array([70.0, 110.0])
+    for seed, apart in enumerate(values):
+        runs["one"].append(with_values(tmp_path / f"one-{seed}", base.tolist()))
+        runs["other"].append(with_values(tmp_path / f"other-{seed}", (base + apart).tolist()))
+    row = {"name": "row", "experiment": "one", "value": "metrics.nll", "against": "other", "compare": "difference"}
+    table = Reproduction(
+        summary="Made up",
+        experiments=[ExperimentSpec(name=name, recipe=name) for name in runs],
+        rows=[RowSpec.model_validate({**row, "at_least": bar})],
+    )
+    assert table.paired("one") == table.paired("other") == {"nll"}
+    (result,) = judge(table, runs)
+    assert (result.verdict, _measured(result)) == (verdict, shown)
+    assert result.images == 2
+
+
+def test_a_comparison_over_other_images_is_refused(tmp_path: Path) -> None:
+    one, other = with_values(tmp_path / "one", [1.0, 2.0]), with_values(tmp_path / "other", [1.0, 2.0, 3.0])
+    row = {"name": "row", "experiment": "one", "value": "metrics.nll", "against": "other", "compare": "difference"}
+    table = Reproduction(
+        summary="Made up",
+        experiments=[ExperimentSpec(name=name, recipe=name) for name in ("one", "other")],
+        rows=[RowSpec.model_validate(row)],
+    )
+    with pytest.raises(UsageError, match="must compare nll over the same images, got 2 that both runs have"):
+        judge(table, {"one": [one], "other": [other]})
+
+
+def with_values(path: Path, values: list[float]) -> RunFolder:
+    """A run whose nll has these values, image by image."""
+    run = made_up(path, nll={"nll": float(np.mean(values))})
+    found = PerImage(torch.tensor(values, dtype=torch.float64), torch.arange(len(values)), torch.arange(len(values)))
+    record = run.record()
+    run.write_record({**record, "metrics": keep({"nll": {**record["metrics"]["nll"], "per_image": found}}, run)})
+    return run
 
 
 def test_a_difference_of_unequal_numbers_of_seeds_is_one_of_means(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def reproduce(
 ) -> None:
     """Run what a published table needs and print expected beside measured; exit 1 if a row falls short.
 
-    Finished runs are used again and interrupted ones resumed. `genzoo recipe list` names the reproductions.
+    Finished runs are used again and interrupted ones resumed. `genzoo recipe list` names the reproductions. Three seeds or
+    more are printed as mean and standard deviation, fewer as their values; ± is then the standard error over images, paired
+    where two runs are compared. A bar that is met or missed by less than that reads "equal within the spread".
     """
     from genzoo.host import host
     from genzoo.runs.console import ConsoleReporter
@@ -96,7 +98,7 @@ def reproduce(
             [
                 result.spec.name,
                 "-" if result.spec.published is None else _number(result.spec.published),
-                _number(result.mean) + _spread(result),
+                _measured(result),
                 _bar(result.spec.at_most, result.spec.at_least),
                 result.verdict + (f" ({result.spec.note})" if result.spec.note else ""),
             ]
@@ -114,8 +116,17 @@ def _bar(at_most: float | None, at_least: float | None) -> str:
     return ", ".join(parts) or "-"
 
 
-def _spread(result: Result) -> str:
-    return f" ± {_number(result.spread)}" if len(result.values) > 1 and math.isfinite(result.spread) else ""
+def _measured(result: Result) -> str:
+    """Three seeds or more as mean and spread, fewer as their values, each with its standard error over images."""
+    if result.spread is not None:
+        spread = f" ± {_number(result.spread)}" if math.isfinite(result.spread) else ""
+        return f"{_number(result.mean)}{spread} ({len(result.values)} seeds)"
+    errors = [*result.errors, *[None] * (len(result.values) - len(result.errors))]
+    shown = [
+        _number(value) + ("" if error is None else f" ± {_number(error)}")
+        for value, error in zip(result.values, errors, strict=True)
+    ]
+    return ", ".join(shown) + (f" (paired, {result.images} images)" if result.images else "")
 
 
 def _number(value: float) -> str:

@@ -53,13 +53,19 @@ def _write(run: RunFolder, key: str, values: Any) -> str:
     return f"metrics/{key}.npz"
 
 
+def has_values(run: RunFolder, key: str) -> bool:
+    """Whether a run has the values per image of a metric."""
+    named = isinstance(run.record().get("metrics", {}).get(key, {}).get("per_image"), str)
+    return named and (run.path / "metrics" / f"{key}.npz").is_file()
+
+
 def read(run: RunFolder, key: str) -> dict[str, NDArray[Any]] | None:
     """``value``, ``index`` and ``image`` of a metric's images, None where the run has none.
 
     Raises:
         CorruptError: If the file is there and cannot be read.
     """
-    if not isinstance(run.record().get("metrics", {}).get(key, {}).get("per_image"), str):
+    if not has_values(run, key):
         return None
     import numpy as np
 
@@ -69,8 +75,6 @@ def read(run: RunFolder, key: str) -> dict[str, NDArray[Any]] | None:
         # From memory, since numpy leaves a damaged file open.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             found = {name: stored[name] for name in _ARRAYS}
-    except FileNotFoundError:
-        return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CorruptError(f"run: {path} cannot be read: {error}.", "Measure it again with `genzoo eval`.") from None
     sizes = {array.shape for array in found.values()}

@@ -84,7 +84,9 @@ def reproduce(
             train = {**recipe.train, "seed": seed, **({} if epochs is None else {"epochs": epochs})}
             one = recipe.model_copy(update={"train": train})
             reporter.note(f"{name}: {spec.name}, seed {seed}")
-            rows.setdefault(spec.name, []).append(_run(f"{spec.name}-seed-{seed}", one, folder, out, host, reporter))
+            found = _run(f"{spec.name}-seed-{seed}", one, folder, out, host, reporter)
+            _pair(found, reproduction.paired(spec.name), host, reporter)
+            rows.setdefault(spec.name, []).append(found)
     results = judge(reproduction, rows)
     storage.replace_json(
         folder / "result.json",
@@ -182,6 +184,18 @@ def _measured(run: RunFolder, wanted: Recipe, host: Host, reporter: Reporter) ->
         reporter.note(f"It has no {', '.join(missing)} yet, which is measured now.")
         resume(run, host, metrics=missing, reporter=reporter)
     return run
+
+
+def _pair(run: RunFolder, keys: set[str], host: Host, reporter: Reporter) -> None:
+    """Measure again what a run was measured for before there were values per image."""
+    from genzoo.runs.execute import resume
+
+    before = run.record().get("metrics", {})
+    old = {key for key in keys if "values" in before.get(key, {}) and "units" not in before[key]}
+    if old:
+        reporter.note(f"{run.path} has no values per image of {', '.join(sorted(old))}, which is measured again.")
+        wanted = read_recipe(run.config_file).metrics
+        resume(run, host, metrics={key: wanted[key] for key in old if key in wanted}, reporter=reporter)
 
 
 def read_recipe_text(recipe: Recipe) -> Recipe:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from genzoo.errors import UsageError
 from genzoo.recipe import explain
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.per_image import Paired, has_values, paired
 from genzoo.toml import read_toml
 
 
@@ -46,8 +47,15 @@ class RowSpec(BaseModel):
     With ``against``, the measured value is the improvement over that experiment, where lower is better: in percent of it,
     or, with ``compare = "difference"``, what it is lower by, in the value's own unit and, where both have the same seeds,
     seed by seed. ``against_value`` is what is read of that experiment where it is not ``value``; it may be another number
-    of the same run.
+    of the same run. A difference of a metric's own number is taken image by image where both runs have its values per image.
     """
+
+    @property
+    def paired(self) -> str | None:
+        """The metric whose values per image this row compares, None where it compares something else."""
+        first, *rest = self.value.split(".")
+        whole = first == "metrics" and len(rest) == 1 and self.against_value in {None, self.value}
+        return rest[0] if whole and self.against is not None and self.compare == "difference" else None
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,36 +92,82 @@ class Reproduction(BaseModel):
     experiments: list[ExperimentSpec]
     rows: list[RowSpec]
 
+    def paired(self, experiment: str) -> set[str]:
+        """Metrics of an experiment that rows compare image by image."""
+        return {row.paired for row in self.rows if row.paired and experiment in {row.experiment, row.against}}
+
+
+EQUAL = "equal within the spread"
+
 
 @dataclass(frozen=True)
 class Result:
-    """One row: what was published, what was measured a seed, and whether it holds.
+    """One row: what was published, what was measured per seed, and whether it holds.
 
-    ``verdict`` is ``holds``, ``falls short`` or, where nothing is asked of it, ``reported``.
+    Args:
+        spec: The row.
+        values: One per seed.
+        errors: The standard error over images of each, None where it is not known. That of a difference is paired.
+        images: How many images a paired difference is over, None where it is not paired.
     """
 
     spec: RowSpec
     values: tuple[float, ...]
-    verdict: str
+    errors: tuple[float | None, ...] = ()
+    images: int | None = None
 
     @property
     def mean(self) -> float:
         return statistics.fmean(self.values)
 
     @property
-    def spread(self) -> float:
-        """Standard deviation over seeds (n − 1), 0 with one seed, infinite where a seed never got there."""
-        if not all(map(math.isfinite, self.values)):
-            return math.inf
-        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
+    def spread(self) -> float | None:
+        """Standard deviation over three seeds or more (n − 1), infinite where one never got there; fewer have none."""
+        if len(self.values) < 3:
+            return None
+        return statistics.stdev(self.values) if all(map(math.isfinite, self.values)) else math.inf
+
+    @property
+    def error(self) -> float:
+        """What the mean may be off by: the spread over seeds, or, of fewer than three, the standard error over images; 0
+        where neither is known."""
+        if self.spread is not None:
+            return self.spread
+        known = [error for error in self.errors if error is not None]
+        return math.sqrt(sum(error**2 for error in known)) / len(known) if known else 0.0
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``falls short``, ``equal within the spread`` or, where nothing is asked of it, ``reported``.
+
+        A bar is neither met nor missed by less than `error`, nor where one of two seeds meets it and the other does not.
+        """
+        margins = [self._margin(value) for value in self.values]
+        if self.spec.at_most is None and self.spec.at_least is None:
+            return "reported"
+        if not all(map(math.isfinite, margins)):
+            return "falls short"
+        margin = self._margin(self.mean)
+        apart = len(margins) == 2 and min(margins) < 0 <= max(margins)
+        if apart or (self.error > 0 and abs(margin) <= self.error):
+            return EQUAL
+        return "holds" if margin >= 0 else "falls short"
+
+    def _margin(self, value: float) -> float:
+        """By how much a value meets the bar, negative where it misses it."""
+        margins = [self.spec.at_most - value] if self.spec.at_most is not None else []
+        margins += [value - self.spec.at_least] if self.spec.at_least is not None else []
+        return min(margins, default=0.0)
 
     def record(self) -> dict[str, Any]:
         """The row as JSON; a number that is not finite, where a seed never got there, is None."""
         return {
             **self.spec.model_dump(exclude_none=True),
             "measured": _finite(self.mean),
-            "spread": _finite(self.spread),
+            "spread": None if self.spread is None else _finite(self.spread),
             "values": [_finite(value) for value in self.values],
+            "standard_errors": [None if error is None else _finite(error) for error in self.errors],
+            "images": self.images,
             "verdict": self.verdict,
         }
 
@@ -150,21 +204,51 @@ def judge(reproduction: Reproduction, runs: Mapping[str, Sequence[RunFolder]]) -
 
 
 def _measure(row: RowSpec, runs: Mapping[str, Sequence[RunFolder]]) -> Result:
-    values = [_value(row.value, row, run) + row.plus for run in runs[row.experiment]]
-    if row.against is not None:
-        path = row.against_value or row.value
-        others = [_value(path, row, run) for run in runs[row.against]]
-        if row.compare == "percent":
-            values = [100 * (1 - statistics.fmean(values) / statistics.fmean(others))]
-        elif len(values) == len(others):
-            values = [other - value for value, other in zip(values, others, strict=True)]
-        else:
-            values = [statistics.fmean(others) - statistics.fmean(values)]
-    mean = statistics.fmean(values)
-    asked = row.at_most is not None or row.at_least is not None
-    # Written so that a number that is not finite holds no bar.
-    holds = (row.at_most is None or mean <= row.at_most) and (row.at_least is None or mean >= row.at_least)
-    return Result(row, tuple(values), ("holds" if holds else "falls short") if asked else "reported")
+    ours = runs[row.experiment]
+    values = [_value(row.value, row, run) + row.plus for run in ours]
+    if row.against is None:
+        return Result(row, tuple(values), tuple(_standard_error(row, run) for run in ours))
+    theirs = runs[row.against]
+    others = [_value(row.against_value or row.value, row, run) for run in theirs]
+    if row.compare == "percent":
+        return Result(row, (100 * (1 - statistics.fmean(values) / statistics.fmean(others)),))
+    if len(values) != len(others):
+        return Result(row, (statistics.fmean(others) - statistics.fmean(values),))
+    pairs = [_paired(row, one, other) for one, other in zip(ours, theirs, strict=True)]
+    if any(pair is None for pair in pairs):
+        return Result(row, tuple(other - value for value, other in zip(values, others, strict=True)))
+    found = [pair for pair in pairs if pair is not None]
+    differences = tuple(-pair.mean - row.plus for pair in found)
+    return Result(row, differences, tuple(pair.standard_error for pair in found), min(pair.images for pair in found))
+
+
+def _paired(row: RowSpec, one: RunFolder, other: RunFolder) -> Paired | None:
+    """The difference image by image, None where a run has no values per image.
+
+    Raises:
+        UsageError: If they were measured over different images.
+    """
+    key = row.paired
+    if key is None or not (has_values(one, key) and has_values(other, key)):
+        return None
+    found = paired(one, other, key)
+    if found is None or not found.all_images:
+        both = 0 if found is None else found.images
+        raise UsageError(
+            f"reproduce: row {row.name!r} must compare {key} over the same images, got {both} that both runs have.",
+            f"Measure both alike: genzoo eval {one.path} {key}, and {other.path}.",
+        )
+    return found
+
+
+def _standard_error(row: RowSpec, run: RunFolder) -> float | None:
+    """Of a metric's own number over images, where the metric has it."""
+    first, *rest = row.value.split(".")
+    if first != "metrics" or len(rest) != 1:
+        return None
+    values = run.record().get("metrics", {}).get(rest[0], {}).get("values", {})
+    names = ("standard_error", f"{rest[0]}-se")
+    return next((float(values[name]) for name in names if isinstance(values.get(name), int | float)), None)
 
 
 def _value(path: str, row: RowSpec, run: RunFolder) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -52,6 +53,22 @@ def test_runs_that_are_compared_differ_in_what_is_compared_alone() -> None:
     assert all(key.startswith("model.") for key in differences("ladder-two-levels", "ladder-one-level"))
     assert differences("sprites-beta-1", "sprites-beta-16") == {"loss.options.beta"}
     assert differences("sprites-beta-1", "sprites-beta-4") == {"loss.options.beta"}
+
+
+def parameters(name: str) -> int:
+    from genzoo.compose.build import build
+
+    return sum(parameter.numel() for parameter in build(resolved(name)).model.parameters())
+
+
+def test_the_ladders_control_has_as_many_parameters_and_differs_by_them_alone() -> None:
+    two, one, control = (
+        parameters(name) for name in ("ladder-two-levels", "ladder-one-level", "ladder-one-level-wide")
+    )
+    assert abs(control - two) < 0.005 * two < two - one
+    assert differences("ladder-one-level", "ladder-one-level-wide") == {"network.options.hidden"}
+    protocol = host().resource("reproduction", "likelihood-ladder").path.read_text(encoding="utf-8")
+    assert {f"{count:,}" for count in (two, one, control)} <= set(re.findall(r"\d+,\d+", protocol))
 
 
 def test_the_dynamic_one_layer_vae_has_the_published_network_and_epochs() -> None:

@@ -13,6 +13,7 @@ RECIPES = {
     "gated-normal": "The VAE beside gated-vampprior, with N(0, I) as prior",
     "ladder-two-levels": "A ladder VAE of two levels, 60 epochs",
     "ladder-one-level": "The VAE beside ladder-two-levels, its lower level alone",
+    "ladder-one-level-wide": "The control beside ladder-two-levels, one level with as many parameters",
     "vq-vae-mnist": "A VQ-VAE on MNIST, 128 codes in a 7×7 map, with an autoregressive prior",
     "sprites-beta-1": "A VAE on sprites with β = 1, scored by five disentanglement metrics",
     "sprites-beta-4": "A VAE on sprites with β = 4, scored by five disentanglement metrics",
@@ -25,7 +26,7 @@ TABLES = {
     "likelihood-vampprior": "The VampPrior against N(0, I)",
     "likelihood-ladder": "A ladder VAE of two levels against one level",
     "codebook-vq-vae": "A VQ-VAE's error and what a prior spends on its codes",
-    "disentanglement-beta": "Disentanglement scores of β-VAE on sprites, two seeds",
+    "disentanglement-beta": "Disentanglement scores of β-VAE on sprites, three seeds",
 }
 
 
