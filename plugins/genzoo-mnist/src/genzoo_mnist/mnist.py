@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genzoo.errors import UsageError
 from genzoo.parts.idx import read_idx
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
+from genzoo_mnist.fixed import find_files, read_files
+from genzoo_mnist.options import MnistOptions
 
 DATA = Path(__file__).parent / "data"
 """The folder of the embedded files."""
@@ -31,6 +34,13 @@ class Mnist(PixelDataset):
     Made by Yann LeCun and Corinna Cortes from NIST Special Databases 3 and 1, and commonly distributed under
     CC BY-SA 3.0. The four IDX files come with this package; their checksums are verified before they are parsed.
 
+    With ``binarize = "fixed"`` the images are those that Larochelle binarized, read from files that you have: 50,000
+    training and 10,000 validation images, in that order, as the training split, and 10,000 test images. They have no labels.
+
+    Raises:
+        UsageError: If ``fixed`` is given without ``binarize = "fixed"`` or the other way round, or its files are not there.
+        CorruptError: If a file does not hold as many binary images as it should.
+
     Example:
         >>> from genzoo_mnist.options import MnistOptions
         >>> test = Mnist(MnistOptions()).split("test")
@@ -39,15 +49,27 @@ class Mnist(PixelDataset):
 
     References:
         LeCun, Bottou, Bengio and Haffner 1998, *Gradient-based learning applied to document recognition*.
+        Larochelle and Murray 2011, *The Neural Autoregressive Distribution Estimator*, for the fixed binarization.
     """
+
+    def __init__(self, options: MnistOptions) -> None:
+        super().__init__(options)
+        self._fixed = find_files(options.fixed) if options.binarize == "fixed" else None
+        if options.fixed and self._fixed is None:
+            raise UsageError(
+                f"mnist: fixed must be given with binarize = fixed alone, got binarize = {options.binarize}.",
+                "Add --data.binarize fixed, or leave --data.fixed out.",
+            )
 
     @property
     def stored_spec(self) -> ImageSpec:
         """See `PixelDataset.stored_spec`."""
-        return ImageSpec((1, 28, 28), classes=10)
+        return ImageSpec((1, 28, 28), classes=None if self._fixed else 10)
 
     def read(self, name: str) -> Split:
         """See `PixelDataset.read`."""
+        if self._fixed:
+            return read_files(self._fixed, name)
         prefix, count = _FILES[name]
         images = _read(f"{prefix}-images-idx3-ubyte.gz", (count, 28, 28))
         labels = _read(f"{prefix}-labels-idx1-ubyte.gz", (count,))
