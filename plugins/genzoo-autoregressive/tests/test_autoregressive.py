@@ -106,11 +106,14 @@ def test_unreached_pairs_are_those_without_a_gradient(
 
 
 def test_a_shallow_network_is_warned_of_with_the_number(caplog: pytest.LogCaptureFixture) -> None:
-    make((4, 5), layers=3)
-    assert "12 of 190 pairs of codes are independent" in caplog.text
+    evidence: Any = None
+    (found,) = make((4, 5), layers=3).diagnose(evidence)
+    for text in (caplog.text, found.text):
+        assert "12 of 190 pairs of codes are independent" in text
+    assert "--prior.kernel" in found.remedy
     caplog.clear()
     for options in ({"layers": 5}, {"layers": 3, "kernel": 5}, {"layers": 3, "dilations": (1, 2)}):
-        make((4, 5), **options)
+        assert not make((4, 5), **options).diagnose(evidence)
     assert not caplog.records
 
 

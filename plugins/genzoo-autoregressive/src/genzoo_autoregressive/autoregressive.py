@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,6 +13,7 @@ from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 
 from genzoo.errors import IncompatibleError
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Prior
 from genzoo.interfaces.prior import Encode
 from genzoo.types import ImageSpec, LatentSpec
@@ -20,6 +22,8 @@ from genzoo_autoregressive.pixelcnn import GatedPixelCNN
 from genzoo_autoregressive.uniform import categories_of, uniform_codes
 
 _log = logging.getLogger("genzoo.autoregressive")
+
+_FURTHER = "more --prior.layers, a wider --prior.kernel or --prior.dilations 1,2"
 
 
 class AutoregressivePrior(Prior):
@@ -75,22 +79,25 @@ class AutoregressivePrior(Prior):
             kernel=options.kernel,
             dilations=options.dilations,
         )
-        self._warn_of_unreached(height * width)
+        self._unreached = self.network.unreached()
+        if self._unreached:
+            _log.warning("autoregressive: %s Try %s.", self._told(), _FURTHER)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         # The same on the host, so that no step waits for the device to know whether the prior is fitted.
         self._begun = False
         self.register_load_state_dict_post_hook(_recall)
 
-    def _warn_of_unreached(self, places: int) -> None:
-        missed = self.network.unreached()
-        if missed:
-            _log.warning(
-                "autoregressive: %d of %d pairs of codes are independent given those between, since %d layers do not reach "
-                "that far; add layers, a wider kernel or dilations.",
-                missed,
-                places * (places - 1) // 2,
-                len(self.network.layers),
-            )
+    def _told(self) -> str:
+        """What the layers do not reach, as a sentence."""
+        places = math.prod(self.network.size)
+        return (
+            f"{self._unreached} of {places * (places - 1) // 2} pairs of codes are independent given those between, since "
+            f"{len(self.network.layers)} layers do not reach that far."
+        )
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Prior.diagnose`."""
+        return (Finding("note", self._told(), _FURTHER),) if self._unreached else ()
 
     @property
     def fit_epochs(self) -> int:
