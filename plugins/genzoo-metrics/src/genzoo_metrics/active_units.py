@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genzoo import estimators
 from genzoo.errors import UsageError
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.randomness import derive, seeded
 from genzoo.types import Capability
 from genzoo_metrics.options import ActiveUnitsOptions
@@ -54,8 +54,11 @@ class ActiveUnits(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
+        return self._protocol("all test images")
+
+    def _protocol(self, images: str) -> str:
         return (
-            f"active: variance of the posterior mean over all test images above {self.threshold:g}; in use: above "
+            f"active: variance of the posterior mean over {images} above {self.threshold:g}; in use: above "
             f"{estimators.IN_USE:g} of the unit's variance over the aggregate posterior"
         )
 
@@ -78,7 +81,11 @@ class ActiveUnits(Metric):
         if len(active) > 1:
             numbers |= {f"level-{level + 1}": float(count) for level, count in enumerate(active)}
             numbers |= {f"in-use-level-{level + 1}": float(count) for level, count in enumerate(in_use)}
-        return numbers
+        return Measurement(
+            numbers,
+            units={"mean-variance": "squared latent units"},
+            protocol=self._protocol(f"{run.split().count} test images"),
+        )
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,18 @@ import torch
 from torch import Tensor
 
 from genzoo.drawing import draw_rows
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.parts.judge import JudgeSettings, judge_of
 from genzoo.randomness import derive
 from genzoo.types import Capability
 from genzoo_metrics.options import ClassAccuracyOptions
+
+_UNITS = {
+    "diversity": "pixel distance",
+    "diversity-real": "pixel distance",
+    "worst-class": "(class)",
+    "samples-worst-class": "(class)",
+}
 
 
 class ClassAccuracy(Metric):
@@ -76,7 +83,7 @@ class ClassAccuracy(Metric):
             numbers[f"{prefix}worst"] = min(found)
             numbers[f"{prefix}worst-class"] = float(found.index(min(found)))
             numbers |= {f"{prefix}class-{label}": value for label, value in enumerate(found)}
-        return numbers
+        return Measurement(numbers, units={name: unit for name, unit in _UNITS.items() if name in numbers})
 
 
 def mean_distance(images: Tensor) -> float:

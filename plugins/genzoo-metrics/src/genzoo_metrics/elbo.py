@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from genzoo import estimators
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, PerImage, RunView
+from genzoo.interfaces.measurement import fingerprints
 from genzoo.randomness import derive, seeded
 from genzoo_metrics.options import ElboOptions
 
@@ -43,18 +44,23 @@ class Elbo(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
+        return self._protocol("all test images")
+
+    def _protocol(self, images: str) -> str:
         return (
-            "all test images, float32, one seeded posterior sample an image; beside it "
-            f"{self.samples} samples an image; standard errors are over images"
+            f"{images}, float32, one seeded posterior sample per image; beside it {self.samples} samples per image; "
+            "standard errors are over images"
         )
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
         numbers: dict[str, float] = {}
+        elbo = torch.zeros(0)
         for samples, suffix in ((1, ""), (self.samples, f"-{self.samples}")):
             distortion, rates = measure(run, samples)
             rate = rates.sum(0)
             parts = {"elbo": -(distortion + rate), "distortion": distortion, "rate": rate}
+            elbo = parts["elbo"] if suffix == "" else elbo
             if len(rates) > 1:
                 parts |= {f"rate-level-{level + 1}": values for level, values in enumerate(rates)}
             for name, values in parts.items():
@@ -62,7 +68,12 @@ class Elbo(Metric):
                 numbers[key] = values.mean().item()
                 if len(values) > 1:
                     numbers[f"{name}{suffix}-se"] = values.std().item() / math.sqrt(len(values))
-        return numbers
+        seen = torch.cat([fingerprints(batch.image) for batch in run.batches(IMAGES)])
+        return Measurement(
+            numbers,
+            protocol=self._protocol(f"{run.split().count} test images"),
+            per_image=PerImage(elbo, torch.arange(len(elbo)), seen),
+        )
 
 
 def measure(run: RunView, samples: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.randomness import derive
 from genzoo.types import Capability
@@ -48,10 +48,13 @@ class JudgeFrechet(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
+        return self._protocol(f"at most {self._own.images} samples against as many real test images")
+
+    def _protocol(self, images: str) -> str:
         own = self._own
         return (
             f"Fréchet distance of normals fitted to 128 features of a CNN trained on {own.judge_images} real training "
-            f"images (seed {own.judge_seed}), at most {own.images} samples against as many real test images; not FID"
+            f"images (seed {own.judge_seed}), {images}; not FID"
         )
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
@@ -73,7 +76,12 @@ class JudgeFrechet(Metric):
                 images = run.model.sample(min(CHUNK, len(test) - start), label, seed=seed, mean=mean)
                 parts.append(_features(judge, images))
             numbers[name] = frechet(torch.cat(parts), real)
-        return numbers
+        count = run.split().subset(own.images).count
+        return Measurement(
+            numbers,
+            units={"judge": ""},
+            protocol=self._protocol(f"{len(test)} samples against {count} real test images"),
+        )
 
 
 def frechet(a: Tensor, b: Tensor) -> float:

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.parts.latents import encode
 from genzoo.types import Capability
 from genzoo_report.options import CodeClassesOptions
@@ -39,9 +39,12 @@ class CodeClasses(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
+        return self._protocol("the test images", FOLDS)
+
+    def _protocol(self, images: str, folds: int) -> str:
         return (
-            f"{self.options.neighbours}-nearest-neighbour accuracy of posterior means of the test images, "
-            f"{FOLDS}-fold cross-validation"
+            f"{self.options.neighbours}-nearest-neighbour accuracy of posterior means of {images}, "
+            f"{folds}-fold cross-validation"
         )
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
@@ -67,4 +70,8 @@ class CodeClasses(Metric):
         if len(present) > 1:
             for row, c in enumerate(present):
                 numbers[f"nearest_to_{c}"] = float(present[int(apart[row].argmin())])
-        return numbers
+        return Measurement(
+            numbers,
+            units={name: "(class)" for name in numbers if name},
+            protocol=self._protocol(f"{run.split().count} test images", folds),
+        )

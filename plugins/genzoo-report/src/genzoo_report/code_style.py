@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.parts.latents import encode
 from genzoo.types import Capability
 from genzoo_report.options import CodeStyleOptions
@@ -36,7 +36,10 @@ class CodeStyle(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
-        return "Pearson correlation of posterior means of the test images with moment slant and area-over-outline thickness"
+        return self._protocol("the test images")
+
+    def _protocol(self, images: str) -> str:
+        return f"Pearson correlation of posterior means of {images} with moment slant and area-over-outline thickness"
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
@@ -49,7 +52,9 @@ class CodeStyle(Metric):
             seen = torch.isfinite(style)
             for j in range(codes.shape[1]):
                 numbers[f"{name}_z{j + 1}"] = correlation(codes[seen, j], style[seen])
-        return {"": max(numbers.values(), key=abs), **numbers}
+        return Measurement(
+            {"": max(numbers.values(), key=abs), **numbers}, protocol=self._protocol(f"{run.split().count} test images")
+        )
 
 
 def slant(ink: Tensor) -> Tensor:

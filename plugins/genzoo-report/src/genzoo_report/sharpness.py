@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.parts.latents import decode_images, encode
 from genzoo_report.options import SharpnessOptions
 
@@ -36,18 +36,26 @@ class Sharpness(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
-        return "mean over test images of the Laplacian's variance, reconstructions from the posterior mean over inputs"
+        return self._protocol(f"at most {self.options.images} test images")
+
+    def _protocol(self, images: str) -> str:
+        return f"mean over {images} of the Laplacian's variance, reconstructions from the posterior mean over inputs"
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
         batch = run.batch(self.options.images)
         rebuilt = decode_images(run.model, encode(run.model, batch).levels, batch.label)
         inputs, outputs = laplacian_variance(batch.image.cpu()).mean(), laplacian_variance(rebuilt).mean()
-        return {
+        numbers = {
             "": float(outputs / inputs.clamp_min(torch.finfo(inputs.dtype).tiny)),
             "inputs": float(inputs),
             "reconstructions": float(outputs),
         }
+        return Measurement(
+            numbers,
+            units={"inputs": "squared pixel range", "reconstructions": "squared pixel range"},
+            protocol=self._protocol(f"{run.split().subset(self.options.images).count} test images"),
+        )
 
 
 def laplacian_variance(images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 
 import torch
 
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.types import Capability
 from genzoo_vq_vae.batches import batches
 from genzoo_vq_vae.codebook import perplexity
@@ -37,7 +37,10 @@ class CodebookPerplexity(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
-        return "all positions of all test images, one posterior sample each; unigram and prior in nats a code"
+        return self._protocol("all test images")
+
+    def _protocol(self, images: str) -> str:
+        return f"all positions of {images}, one posterior sample each"
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
@@ -51,9 +54,14 @@ class CodebookPerplexity(Metric):
             spent -= latent.prior.log_prob(latent.sample[0]).double().sum().item()
             images += len(batch)
         value = perplexity(counts)
-        return {
+        numbers = {
             "": value.item(),
             "usage": (counts > 0).double().mean().item(),
             "unigram": value.log().item(),
             "prior": spent / (images * level.size),
         }
+        return Measurement(
+            numbers,
+            units={"usage": "", "unigram": "nats per code", "prior": "nats per code"},
+            protocol=self._protocol(f"{run.split().count} test images"),
+        )

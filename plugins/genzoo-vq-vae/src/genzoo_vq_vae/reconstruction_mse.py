@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from genzoo.interfaces import Metric, RunView
+from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo_vq_vae.batches import batches
 from genzoo_vq_vae.options import BatchOptions
 
@@ -35,7 +35,10 @@ class ReconstructionMSE(Metric):
     @property
     def protocol(self) -> str:
         """See `Metric.protocol`."""
-        return "all test images, likelihood's mean at one posterior sample; normalised by the test pixels' variance"
+        return self._protocol("all test images")
+
+    def _protocol(self, images: str) -> str:
+        return f"{images}, likelihood's mean at one posterior sample; normalised by the test pixels' variance"
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
@@ -49,7 +52,11 @@ class ReconstructionMSE(Metric):
             pixels += batch.image.numel()
         variance = total_squared / pixels - (total / pixels) ** 2
         # Images of one grey value have no variance to compare with.
-        return {"": squared / pixels, "normalised": squared / pixels / variance if variance > 0 else float("nan")}
+        return Measurement(
+            {"": squared / pixels, "normalised": squared / pixels / variance if variance > 0 else float("nan")},
+            units={"normalised": ""},
+            protocol=self._protocol(f"{run.split().count} test images"),
+        )
 
 
 def _sum(value: Tensor) -> float:
