@@ -48,8 +48,8 @@ class Mnist(PixelDataset):
         ((10000, 1, 28, 28), [7, 2, 1])
 
     References:
-        LeCun, Bottou, Bengio and Haffner 1998, *Gradient-based learning applied to document recognition*.
         Larochelle and Murray 2011, *The Neural Autoregressive Distribution Estimator*, for the fixed binarization.
+        LeCun, Bottou, Bengio and Haffner 1998, *Gradient-based learning applied to document recognition*.
     """
 
     def __init__(self, options: MnistOptions) -> None:
