@@ -170,7 +170,8 @@ def nll(result: Mapping[str, Any]) -> str:
         lines.append(row(f"pythae's `get_nll` ÷ {name}", result[f"pythae ÷ {name}"], bar))
         apart = result[f"nll of {name} − pythae"]
         lines.append(
-            f"| nll of {name} less pythae's, nats | {apart['mean']:+.3f}, standard error {apart['standard error']:.3f} | |"
+            f"| nll of {name} less pythae's, nats, the same samples on both sides, {apart['images']:.0f} images | "
+            f"{apart['mean']:+.2g} ({apart['low']:+.2g} to {apart['high']:+.2g}; at most {apart['largest']:.2g}) | |"
         )
     for name, value in seconds.items():
         lines.append(f"| seconds for 10 000 images, {name}, extrapolated | {value:.0f} | |")
