@@ -27,6 +27,7 @@ hookimpl = cast("_Marker", pluggy.HookimplMarker(PROJECT))
 """Marks a function of a plugin's declaration module as the implementation of the hook of that name."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_API = re.compile(r"\d+\.\d+")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 RESOURCE_KINDS = ("recipe", "reproduction", "run")
@@ -92,19 +93,35 @@ class Component:
         def fail(argument: str, rule: str, got: object) -> None:
             raise PluginError(f"Component: {argument} must be {rule}, got {got!r}.", "Correct the declaration.")
 
-        if kind not in set(Kind):
+        words = {"name": name, "target": target, "options": options, "summary": summary, "paper": paper, "api": api}
+        for argument, value in words.items():
+            if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                fail(argument, "text", value)
+        tables = {"companions": companions, "defaults": defaults, "expected_failures": expected_failures}
+        for argument, value in tables.items():
+            if not isinstance(value or {}, Mapping) or not all(isinstance(key, str) for key in value or {}):  # pyright: ignore[reportUnnecessaryIsInstance]
+                fail(argument, "a mapping with names as keys", value)
+        if not isinstance(kind, str) or kind not in set(Kind):  # pyright: ignore[reportUnnecessaryIsInstance]
             fail("kind", "one of " + ", ".join(Kind), kind)
         if not _NAME.fullmatch(name):
             fail("name", "kebab-case", name)
+        if base is not None and not isinstance(base, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            fail("base", "the name of another declaration", base)
         if base is None and not _TARGET.fullmatch(target):
             fail("target", '"package.module:Class" unless a base is named', target)
         if options and not _TARGET.fullmatch(options):
             fail("options", '"package.module:Options"', options)
+        if not _API.fullmatch(api):
+            fail("api", '"major.minor", such as "1.0"', api)
+        if isinstance(requires_extra, str) or not all(isinstance(module, str) for module in requires_extra):  # pyright: ignore[reportUnnecessaryIsInstance]
+            fail("requires_extra", "a tuple of import names", requires_extra)
         if companions and kind != Kind.MODEL:
             fail("companions", "empty but for a model", companions)
-        for companion in companions or {}:
+        for companion, chosen in (companions or {}).items():
             if companion not in set(Kind):
                 fail("companions", "keyed by kind", companion)
+            if not isinstance(chosen, str) and not _is_name_with_options(chosen):
+                fail("companions", "a name or (name, options) for each kind", chosen)
         values = {
             "kind": Kind(kind),
             "name": name,
@@ -115,12 +132,20 @@ class Component:
             "companions": dict(companions or {}),
             "defaults": dict(defaults or {}),
             "paper": paper,
-            "requires_extra": requires_extra,
+            "requires_extra": tuple(requires_extra),
             "expected_failures": dict(expected_failures or {}),
             "api": api,
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
+
+
+def _is_name_with_options(value: object) -> bool:
+    match value:
+        case (str(), Mapping() as options):
+            return all(isinstance(key, str) for key in options)
+        case _:
+            return False
 
 
 @dataclass(frozen=True)
@@ -143,6 +168,9 @@ class Resource:
     sha256: str = ""
 
     def __post_init__(self) -> None:
+        for argument in ("kind", "name", "path", "summary", "sha256"):
+            if not isinstance(getattr(self, argument), str):
+                raise PluginError(f"Resource: {argument} must be text, got {getattr(self, argument)!r}.")
         if self.kind not in RESOURCE_KINDS:
             raise PluginError(f"Resource: kind must be one of {', '.join(RESOURCE_KINDS)}, got {self.kind!r}.")
         if not _NAME.fullmatch(self.name):

@@ -5,6 +5,7 @@ Importing this module imports neither torch nor pydantic.
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
@@ -18,10 +19,16 @@ import pluggy
 from genzoo import hookspecs
 from genzoo.declare import API_VERSION, PROJECT, Component, Resource
 from genzoo.errors import Interrupted, PluginError, describe
+from genzoo.guard import Contained, Guard
 from genzoo.installed import Installed, InstalledResource, import_fix, isolated, nearest, place
 from genzoo.text import one_line
 
+_log = logging.getLogger("genzoo.host")
+
 ALLOW_VARIABLE = "GENZOO_LOAD_PLUGINS"
+MOST_DECLARATIONS = 10_000
+"""As many declarations of one hook are taken; a hook that never ends must not hang the host."""
+
 SLOW_SECONDS = 0.5
 """A declaration module that takes longer than this to import is reported as slow."""
 
@@ -35,7 +42,8 @@ class Problem:
         distribution: Name of the distribution.
         version: Version of the distribution.
         cause: What was found, one sentence without its full stop.
-        kind: ``broken``, ``incompatible``, ``duplicate``, ``disallowed``, ``slow`` or ``imports-torch``.
+        kind: ``broken``, ``incompatible``, ``intrusive`` (it changes the process), ``duplicate``, ``disallowed``,
+            ``slow`` or ``imports-torch``.
         fix: What to do about it.
         concerns: ``kind/name`` of the components that it takes away, where they are known.
     """
@@ -65,6 +73,7 @@ class Plugin:
         seconds: Time to import its declaration module and call its hooks.
         imports_torch: Whether that imported torch; known for the first culprit only.
         api: Plugin API versions that its declarations state.
+        package: The top-level package of its declaration module.
     """
 
     name: str
@@ -74,6 +83,7 @@ class Plugin:
     seconds: float = 0.0
     imports_torch: bool = False
     api: set[str] = field(default_factory=set[str])
+    package: str = ""
 
 
 class Discovery:
@@ -86,9 +96,12 @@ class Discovery:
         components: The components declared.
         resources: The resources declared.
         modules: What each loaded entry point names, with its record.
+
+    Args:
+        guard: Entered around every `load` and `finish`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard) -> None:
         self.manager = pluggy.PluginManager(PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.problems: list[Problem] = []
@@ -96,6 +109,8 @@ class Discovery:
         self.components: list[Installed] = []
         self.resources: list[InstalledResource] = []
         self.modules: list[tuple[Any, Plugin]] = []
+        self.guard = guard
+        self._declared: set[tuple[str, str, str]] = set()
 
     def load(self, point: EntryPoint, allowed: set[str] | None) -> None:
         """Imports one declaration module and calls its hooks.
@@ -105,7 +120,8 @@ class Discovery:
             allowed: Normalised names of the distributions and entry points that may be imported; None: all.
         """
         distribution, version = distribution_of(point)
-        record = Plugin(point.name, distribution, version)
+        package = point.value.partition(":")[0].partition(".")[0].strip()
+        record = Plugin(point.name, distribution, version, package=package)
         self.plugins.append(record)
         if allowed is not None and not allowed & {normal(distribution), normal(point.name)}:
             record.status = "disallowed"
@@ -114,11 +130,20 @@ class Discovery:
             return
         torch_before = "torch" in sys.modules
         start = time.perf_counter()
+        changed: list[str] = []
         try:
-            with isolated():
-                module = point.load()
-            self._register(module, record)
-        except (KeyboardInterrupt, Interrupted):
+            with Contained():
+                try:
+                    module = point.load()
+                finally:  # before anything else is done in a process that may have been changed
+                    changed += self.guard.undo(package)
+                self._register(module, record)
+        except KeyboardInterrupt:
+            _log.warning(
+                "interrupted while %s (%s %s) was imported. See `genzoo doctor`.", point.value, distribution, version
+            )
+            raise
+        except Interrupted:
             raise
         except Exception as error:
             record.status = "broken"
@@ -126,16 +151,38 @@ class Discovery:
             fix = import_fix(error, distribution, point.value)
             self.problems.append(_problem(record, "broken", cause, fix))
         else:
+            implemented = {caller.name for caller in self.manager.get_hookcallers(module) or []}
             for hook in (*hookspecs.COMPONENT_HOOKS.values(), hookspecs.RESOURCE_HOOK):
-                self._collect(module, hook, record)
+                if hook in implemented:
+                    self._collect(module, hook, record)
+            changed += self.guard.undo(package)
         record.seconds = time.perf_counter() - start
         record.imports_torch = not torch_before and "torch" in sys.modules
+        self._note_changes(record, point.value, changed)
         if record.imports_torch:
             fix = "Import torch in the modules that the declarations name, not in the declaration module."
             self.problems.append(_problem(record, "imports-torch", f"importing {point.value} imports torch", fix))
         if record.seconds > SLOW_SECONDS:
             cause = f"importing {point.value} took {record.seconds:.2f} s, more than {SLOW_SECONDS} s"
             self.problems.append(_problem(record, "slow", cause, "Import less in the declaration module."))
+
+    def finish(self) -> None:
+        """What is done once, after every entry point was loaded."""
+        changed: dict[str, list[str]] = {}
+        for what, package in self.guard.finish():
+            changed.setdefault(package, []).append(what)
+        for package, found in changed.items():
+            record = next((plugin for plugin in self.plugins if plugin.package == package), None)
+            self._note_changes(record or Plugin("?", "a plugin", "unknown"), package, found)
+        self.resolve_bases()
+        self.note_duplicates()
+
+    def _note_changes(self, record: Plugin, imported: str, changed: list[str]) -> None:
+        if changed:
+            few = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+            thread = any(what.startswith("left the thread") for what in changed)
+            cause = f"importing {imported} {few}" + ("" if thread else ", which was put back")
+            self.problems.append(_problem(record, "intrusive", cause, _INTRUSIVE))
 
     def _register(self, module: Any, record: Plugin) -> None:
         try:
@@ -161,26 +208,38 @@ class Discovery:
             return self.manager.subset_hook_caller(hook, others)(**arguments)
 
     def _collect(self, module: Any, hook: str, record: Plugin) -> None:
-        name = str(getattr(module, "__name__", record.name))
+        """Calls one hook for its declarations; what is none is one problem, however many there are."""
+        name = str(vars(module).get("__name__", record.name)) if hasattr(module, "__dict__") else record.name
+        odd: list[str] = []
         try:
-            with isolated():
-                declared = [item for result in self.call(module, hook) for item in result]
+            with Contained():
+                for result in self.call(module, hook):
+                    for number, item in enumerate(result):
+                        if number == MOST_DECLARATIONS:
+                            odd.append(f"more than {MOST_DECLARATIONS} declarations")
+                            break
+                        if not self._take(item, hook, record):
+                            odd.append(f"{_shown(item)}, which is no declaration for that hook")
         except (KeyboardInterrupt, Interrupted):
             raise
         except Exception as error:
             cause = f"its {hook} raised {describe(error)}{place(error, name)}"
             fix = import_fix(error, record.distribution, name)
             self.problems.append(_problem(record, "broken", cause, fix))
-            return
-        for item in declared:
-            if isinstance(item, Resource) and hook == hookspecs.RESOURCE_HOOK:
-                self.resources.append(InstalledResource(item, record.distribution, record.version, record.name))
-            elif isinstance(item, Component) and hookspecs.COMPONENT_HOOKS[item.kind] == hook:
-                record.api.add(item.api)
-                self._admit(item, record)
-            else:
-                cause = f"its {hook} returned {item!r}, which is no declaration for that hook"
-                self.problems.append(_problem(record, "broken", cause, _UPDATE))
+        if odd:
+            more = f", and {len(odd) - 1} more" if len(odd) > 1 else ""
+            self.problems.append(_problem(record, "broken", f"its {hook} returned {odd[0]}{more}", _UPDATE))
+
+    def _take(self, item: Any, hook: str, record: Plugin) -> bool:
+        """Whether an item is a declaration for that hook; it is taken then, or noted as what cannot be."""
+        if type(item) is Resource and hook == hookspecs.RESOURCE_HOOK:
+            self.resources.append(InstalledResource(item, record.distribution, record.version, record.name))
+        elif type(item) is Component and hookspecs.COMPONENT_HOOKS.get(item.kind) == hook:
+            record.api.add(item.api)
+            self._admit(item, record)
+        else:
+            return False
+        return True
 
     def _admit(self, component: Component, record: Plugin) -> None:
         concerns = (f"{component.kind}/{component.name}",)
@@ -189,11 +248,12 @@ class Discovery:
             fix = f"Install versions that match: pip install --upgrade genzoo {record.distribution}"
             self.problems.append(_problem(record, "incompatible", cause, fix, concerns))
             return
-        mine = [item for item in self.components if item.distribution == record.distribution]
-        if any((item.kind, item.name) == (component.kind, component.name) for item in mine):
+        key = (record.distribution, component.kind, component.name)
+        if key in self._declared:
             cause = f"it declares {concerns[0]} twice"
             self.problems.append(_problem(record, "duplicate", cause, "Remove one of the declarations.", concerns))
             return
+        self._declared.add(key)
         self.components.append(Installed(component, record.distribution, record.version, record.name))
 
     def resolve_bases(self) -> None:
@@ -231,11 +291,15 @@ class Discovery:
         self.problems.append(_problem(record, "broken", cause, _UPDATE))
 
 
+_INTRUSIVE = (
+    "If it is yours, do that where it is needed, in the code that the declarations name; else update or remove the plugin: "
+    "pip install --upgrade {0}, or pip uninstall {0}"
+)
 _UPDATE = "Update or remove it: pip install --upgrade {0}, or pip uninstall {0}"
 
 
 def _problem(record: Plugin, kind: str, cause: str, fix: str, concerns: tuple[str, ...] = ()) -> Problem:
-    fix = fix.format(record.distribution) if fix is _UPDATE else fix
+    fix = fix.format(record.distribution) if fix in (_UPDATE, _INTRUSIVE) else fix
     return Problem(record.name, record.distribution, record.version, cause, kind, fix, concerns)
 
 
@@ -272,6 +336,15 @@ def _resolved(item: Installed, declared: list[Installed], seen: tuple[str, ...])
         requires_extra=tuple(dict.fromkeys((*base.requires_extra, *own.requires_extra))),
         expected_failures={**base.expected_failures, **own.expected_failures},
     )
+
+
+def _shown(item: object) -> str:
+    """An object as a problem shows it; its own text may be anything, or raise."""
+    try:
+        text = repr(item)
+    except Exception:
+        text = f"a {type(item).__name__}"
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def normal(name: str) -> str:

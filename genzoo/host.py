@@ -5,6 +5,7 @@ Importing this module imports neither torch nor pydantic.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Collection, Iterable
@@ -16,13 +17,14 @@ from genzoo import hookspecs
 from genzoo.declare import RESOURCE_KINDS
 from genzoo.discovery import ALLOW_VARIABLE, Discovery, Plugin, Problem, distribution_of, entry_points_of, normal
 from genzoo.errors import Interrupted, PluginError, UsageError, describe
+from genzoo.guard import Guard
 from genzoo.installed import Installed, InstalledResource, nearest
 from genzoo.types import Kind
 
 __all__ = ["Host", "Installed", "InstalledResource", "Plugin", "Problem", "host"]
 
 GROUP = "genzoo.plugins"
-SERIOUS = frozenset({"broken", "incompatible", "duplicate"})
+SERIOUS = frozenset({"broken", "incompatible", "intrusive", "duplicate"})
 """The kinds of problem that every command warns of; `genzoo doctor` shows the others too."""
 
 _log = logging.getLogger("genzoo.host")
@@ -44,13 +46,13 @@ class Host:
     """
 
     def __init__(self, entry_points: Iterable[EntryPoint] | None = None, allow: Collection[str] | None = None) -> None:
-        found = Discovery()
         allowed = _allow_list() if allow is None else {normal(name) for name in allow}
-        points = entry_points_of(GROUP, found) if entry_points is None else entry_points
-        for point in sorted(points, key=lambda point: (distribution_of(point)[0], point.name)):
-            found.load(point, allowed)
-        found.resolve_bases()
-        found.note_duplicates()
+        with Guard() as guard:
+            found = Discovery(guard)
+            points = entry_points_of(GROUP, found) if entry_points is None else entry_points
+            for point in sorted(points, key=lambda point: (distribution_of(point)[0], point.name)):
+                found.load(point, allowed)
+            found.finish()
         self._discovery = found
         self._components = sorted(found.components, key=lambda item: (item.kind, item.name, item.distribution))
         self._resources = sorted(found.resources, key=lambda item: (item.kind, item.name, item.distribution))
@@ -140,7 +142,8 @@ class Host:
         problems: list[Problem] = []
         for module, plugin in self._discovery.modules:
             try:
-                self._discovery.call(module, name, **arguments)
+                # Copies, so that no tracker changes what is recorded or what the next one sees.
+                self._discovery.call(module, name, **copy.deepcopy(arguments))
             except (KeyboardInterrupt, Interrupted):
                 raise
             except Exception as error:
@@ -174,7 +177,7 @@ class Host:
         noun = kind or "plugin"
         entry = catalogue.lookup(kind or None, name)
         for problem in self.problems:
-            if problem.kind in {"slow", "imports-torch", "duplicate"} or not _about(
+            if problem.kind in {"slow", "imports-torch", "duplicate", "intrusive"} or not _about(
                 problem, kind, name, entry.distribution if entry else ""
             ):
                 continue

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from genzoo.declare import Component, Resource
 from genzoo.errors import AbruptExit, CorruptError, Interrupted, PluginError, UsageError, describe
+from genzoo.guard import Contained
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
@@ -28,23 +29,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def isolated() -> Generator[None]:
-    """Runs a plugin's code so that what it prints lands on stderr and a SystemExit becomes an ordinary error."""
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except (KeyboardInterrupt, Interrupted):
-        raise
-    except Exception:
-        raise
-    except BaseException as error:  # SystemExit, GeneratorExit, or a BaseException of the plugin's own
-        raise AbruptExit(describe(error)) from error
+    """Runs a plugin's code so that what it prints lands on stderr and an attempt to end the process is an AbruptExit."""
+    with redirect_stdout(sys.stderr), Contained():
+        yield
 
 
 def place(error: BaseException, module: str) -> str:
     """Where the code of the module's package raised, as ``, at plugin.py:12``; nothing where no line of it took part."""
     raised = error.__cause__ if isinstance(error, AbruptExit) and error.__cause__ else error
     package = module.partition(":")[0].partition(".")[0]
-    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(raised.__traceback__)]
+    # Not extract_tb, which asks the module's loader for its source.
+    files = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(raised.__traceback__)]
     own = [f", at {file.name}:{line}" for file, line in files if package in {*file.parts, file.stem}]
     return own[-1] if own else ""
 

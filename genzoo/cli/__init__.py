@@ -113,7 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: The words after ``genzoo``; those of this process by default.
     """
-    sys.exit(execute(sys.argv[1:] if arguments is None else arguments))
+    code = execute(sys.argv[1:] if arguments is None else arguments)
+    guard = sys.modules.get("genzoo.guard")
+    if guard is not None:
+        guard.end_beside_threads(code)
+    sys.exit(code)
 
 
 def execute(arguments: Sequence[str]) -> int:

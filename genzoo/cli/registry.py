@@ -32,7 +32,7 @@ def check(context: click.Context, file: Path | None, strict: bool, write: bool, 
     listed = catalogue.read(file)
     components = host().components()
     if write:
-        troubled = {item.distribution for item in host().problems if item.kind in SERIOUS - {"duplicate"}}
+        troubled = {item.distribution for item in host().problems if item.kind in SERIOUS - {"duplicate", "intrusive"}}
         mended = mend(listed, components, file, troubled)
         if mended != listed:
             write_catalogue(file, mended)
