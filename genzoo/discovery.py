@@ -43,7 +43,7 @@ class Problem:
         version: Version of the distribution.
         cause: What was found, one sentence without its full stop.
         kind: ``broken``, ``incompatible``, ``intrusive`` (it changes the process), ``duplicate``, ``disallowed``,
-            ``slow`` or ``imports-torch``.
+            ``slow``, ``imports-torch``, or, told by `genzoo.trial` alone, ``fatal`` (it ends or hangs the process).
         fix: What to do about it.
         concerns: ``kind/name`` of the components that it takes away, where they are known.
     """
@@ -123,7 +123,7 @@ class Discovery:
         package = point.value.partition(":")[0].partition(".")[0].strip()
         record = Plugin(point.name, distribution, version, package=package)
         self.plugins.append(record)
-        if allowed is not None and not allowed & {normal(distribution), normal(point.name)}:
+        if not is_allowed(point, allowed):
             record.status = "disallowed"
             fix = f"Add {distribution} to the variable {ALLOW_VARIABLE}, or unset it."
             self.problems.append(_problem(record, "disallowed", f"{ALLOW_VARIABLE} does not list it", fix))
@@ -182,7 +182,7 @@ class Discovery:
             few = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
             thread = any(what.startswith("left the thread") for what in changed)
             cause = f"importing {imported} {few}" + ("" if thread else ", which was put back")
-            self.problems.append(_problem(record, "intrusive", cause, _INTRUSIVE))
+            self.problems.append(_problem(record, "intrusive", cause, INTRUSIVE))
 
     def _register(self, module: Any, record: Plugin) -> None:
         try:
@@ -291,7 +291,7 @@ class Discovery:
         self.problems.append(_problem(record, "broken", cause, _UPDATE))
 
 
-_INTRUSIVE = (
+INTRUSIVE = (
     "If it is yours, do that where it is needed, in the code that the declarations name; else update or remove the plugin: "
     "pip install --upgrade {0}, or pip uninstall {0}"
 )
@@ -299,7 +299,7 @@ _UPDATE = "Update or remove it: pip install --upgrade {0}, or pip uninstall {0}"
 
 
 def _problem(record: Plugin, kind: str, cause: str, fix: str, concerns: tuple[str, ...] = ()) -> Problem:
-    fix = fix.format(record.distribution) if fix in (_UPDATE, _INTRUSIVE) else fix
+    fix = fix.format(record.distribution) if fix in (_UPDATE, INTRUSIVE) else fix
     return Problem(record.name, record.distribution, record.version, cause, kind, fix, concerns)
 
 
@@ -365,6 +365,11 @@ def entry_points_of(group: str, discovery: Discovery) -> list[EntryPoint]:
                 name = str(getattr(distribution, "_path", "a distribution"))
                 discovery.note(Path(name).name, f"its metadata cannot be read: {describe(error)}")
     return [point for points in found.values() for point in points]
+
+
+def is_allowed(point: EntryPoint, allowed: set[str] | None) -> bool:
+    """Whether an entry point may be imported: its name or its distribution's is among the allowed, or all are."""
+    return allowed is None or bool(allowed & {normal(distribution_of(point)[0]), normal(point.name)})
 
 
 def distribution_of(point: EntryPoint) -> tuple[str, str]:

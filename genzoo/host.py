@@ -15,7 +15,16 @@ from typing import Any, TypeVar
 
 from genzoo import hookspecs
 from genzoo.declare import RESOURCE_KINDS
-from genzoo.discovery import ALLOW_VARIABLE, Discovery, Plugin, Problem, distribution_of, entry_points_of, normal
+from genzoo.discovery import (
+    ALLOW_VARIABLE,
+    Discovery,
+    Plugin,
+    Problem,
+    distribution_of,
+    entry_points_of,
+    is_allowed,
+    normal,
+)
 from genzoo.errors import Interrupted, PluginError, UsageError, describe
 from genzoo.guard import Guard
 from genzoo.installed import Installed, InstalledResource, nearest
@@ -24,7 +33,7 @@ from genzoo.types import Kind
 __all__ = ["Host", "Installed", "InstalledResource", "Plugin", "Problem", "host"]
 
 GROUP = "genzoo.plugins"
-SERIOUS = frozenset({"broken", "incompatible", "intrusive", "duplicate"})
+SERIOUS = frozenset({"fatal", "broken", "incompatible", "intrusive", "duplicate"})
 """The kinds of problem that every command warns of; `genzoo doctor` shows the others too."""
 
 _log = logging.getLogger("genzoo.host")
@@ -39,19 +48,29 @@ class Host:
         allow: Names of the distributions or entry points that may be loaded, the others are never imported. By
             default what the variable ``GENZOO_LOAD_PLUGINS`` lists, separated by commas; all when it is unset,
             none when it is empty.
+        without: (distribution, entry point) of those that are never imported, since they would end the process.
 
     Attributes:
         problems: What is wrong with which plugin.
         plugins: Every entry point, loaded or not.
     """
 
-    def __init__(self, entry_points: Iterable[EntryPoint] | None = None, allow: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        entry_points: Iterable[EntryPoint] | None = None,
+        allow: Collection[str] | None = None,
+        without: Collection[tuple[str, str]] = (),
+    ) -> None:
         allowed = _allow_list() if allow is None else {normal(name) for name in allow}
         with Guard() as guard:
             found = Discovery(guard)
             points = entry_points_of(GROUP, found) if entry_points is None else entry_points
             for point in sorted(points, key=lambda point: (distribution_of(point)[0], point.name)):
-                found.load(point, allowed)
+                distribution, version = distribution_of(point)
+                if (distribution, point.name) in without:
+                    found.plugins.append(Plugin(point.name, distribution, version, status="fatal"))
+                else:
+                    found.load(point, allowed)
             found.finish()
         self._discovery = found
         self._components = sorted(found.components, key=lambda item: (item.kind, item.name, item.distribution))
@@ -190,6 +209,12 @@ class Host:
         there = there if choices else self.why_none(noun)
         guess = nearest(name, [*choices, *catalogue.names(kind or None)]).strip()
         return PluginError(f"There is no {noun} {name!r}. {guess}".strip(), f"{there}{maybe}")
+
+
+def allowed_points() -> list[EntryPoint]:
+    """The installed entry points that may be imported; none of them is."""
+    allowed = _allow_list()
+    return [point for point in entry_points_of(GROUP, Discovery(Guard())) if is_allowed(point, allowed)]
 
 
 @lru_cache(maxsize=1)

@@ -16,24 +16,42 @@ from genzoo.cli import console
 from genzoo.declare import API_VERSION
 from genzoo.discovery import ALLOW_VARIABLE, Plugin, normal
 from genzoo.errors import GenzooError, describe
-from genzoo.host import SERIOUS, Host, Problem, host
+from genzoo.host import SERIOUS, Host, Problem, allowed_points
+from genzoo.trial import SECONDS, try_declarations
 
 
 @click.command("doctor")
 @click.option("--quick", is_flag=True, help="Do not import the plugins' code (torch among it), only declarations.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of each declaration, which is imported in a process of its own first.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def doctor(context: click.Context, quick: bool, as_json: bool) -> None:
-    """Show what is installed, slow, broken, and why; exit 3 when a plugin is broken."""
-    found = host()
-    problems = [*found.problems, *_missing_extras(found), *([] if quick else _load_everything(found))]
+def doctor(context: click.Context, quick: bool, timeout: float, as_json: bool) -> None:
+    """Show what is installed, slow, broken, and why; exit 3 when a plugin is broken.
+
+    A plugin that ends, hangs or changes the process at import is named too.
+    """
+    tried = try_declarations(allowed_points(), timeout)
+    fatal = [key for key, items in tried.items() if any(item.kind == "fatal" for item in items)]
+    found = Host(without=fatal)
+    # What changes the process is told by the trial, where no other plugin can have done it.
+    problems = [item for items in tried.values() for item in items]
+    problems += [item for item in found.problems if item.kind != "intrusive"]
+    told = list(problems)
+    problems += [*_missing_extras(found), *([] if quick else _load_everything(found))]
     environment = _environment(quick)
     plugins = [
         {
             "distribution": plugin.distribution,
             "version": plugin.version,
             "entry_point": plugin.name,
-            "status": _status(plugin, found.problems),
+            "status": _status(plugin, told),
             "api": sorted(plugin.api),
             "import_seconds": round(plugin.seconds, 4),
             "imports_torch": plugin.imports_torch,

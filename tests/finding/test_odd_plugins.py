@@ -459,3 +459,79 @@ def test_a_command_works_beside_it(faulty: Any, tmp_path: Path, source: str) -> 
     assert "\x1b" not in process.stderr
     silent = source.startswith(("import sys; print", "import os; os.system", "import sys; sys.__stdout__"))
     assert process.stderr.count("Warning: ") == (0 if silent else 1), process.stderr
+
+
+FATAL = {
+    "os._exit": ("import os; os._exit(7)", "ended the process with exit code 7"),
+    "os._exit as if all were well": ("import os; os._exit(0)", "ended the process with exit code 0"),
+    "a crash in C": ("import ctypes; ctypes.string_at(0)", "ended the process with the signal SIGSEGV"),
+    "abort": ("import os; os.abort()", "ended the process with the signal SIGABRT"),
+    "kills itself": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "the signal SIGKILL"),
+    "another program in its place": ("import os, sys; os.execv(sys.executable, ['python', '-c', ''])", "exit code 0"),
+    "an import that never returns": ("import time; time.sleep(1000)", "did not return within 5 s"),
+    "an endless loop that catches all": (
+        "import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass",
+        "did not return",
+    ),
+    "a lock that is held": ("import threading\na = threading.Lock(); a.acquire(); a.acquire()", "did not return"),
+    "a hook that never returns": ("", "did not return within 5 s"),
+    "an object that ends the process when it is freed": (
+        "import os\nclass T:\n    def __del__(self, end=os._exit): end(5)\nt = T()",
+        "ended the process with exit code 5",
+    ),
+}
+"""What no process can prevent from within, and what the doctor says of it."""
+
+TOLD = {
+    "a thread that never ends": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(999,)).start()",
+        "left the thread",
+    ),
+    "a daemon thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(999,), daemon=True).start()",
+        "left the thread",
+    ),
+    "a class patched deep within": (
+        "import json.encoder as e\ne.JSONEncoder = None",
+        "replaced json.encoder.JSONEncoder",
+    ),
+    "the recursion limit": ("import sys; sys.setrecursionlimit(99)", "changed the recursion limit"),
+}
+
+
+@pytest.fixture(scope="module")
+def doctor(faulty: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """What ``genzoo doctor`` says of all of these at once: distribution → problems."""
+    site = type(faulty)(tmp_path_factory.mktemp("fatal"))
+    site.install("fine-zoo", GOOD.removeprefix(HEAD))
+    for number, (name, (source, _)) in enumerate({**FATAL, **TOLD}.items()):
+        hook = "@hookimpl\ndef genzoo_losses():\n    import time; time.sleep(1000)\n"
+        site.install(f"odd{number}-zoo", (hook if name.startswith("a hook") else source) + "\n")
+    done = site.genzoo("doctor", "--quick", "--json", "--timeout", "5")
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)
+    assert [(one["status"], one["components"]) for one in found["plugins"] if one["distribution"] == "fine-zoo"] == [
+        ("loaded", 1)
+    ]
+    told: dict[str, list[dict[str, Any]]] = {}
+    for item in found["problems"]:
+        told.setdefault(item["distribution"], []).append(item)
+    return told
+
+
+@pytest.mark.parametrize("name", [*FATAL, *TOLD])
+def test_the_doctor_names_what_no_process_survives(doctor: dict[str, list[dict[str, Any]]], name: str) -> None:
+    _, cause = {**FATAL, **TOLD}[name]
+    (problem,) = doctor[f"odd{[*FATAL, *TOLD].index(name)}-zoo"]
+    assert problem["kind"] == ("fatal" if name in FATAL else "intrusive")
+    assert cause in problem["cause"]
+    assert f"pip uninstall odd{[*FATAL, *TOLD].index(name)}-zoo" in problem["fix"]
+    assert "fine-zoo" not in doctor
+
+
+def test_the_doctor_never_imports_what_is_not_allowed(faulty: Any, tmp_path: Path) -> None:
+    site = type(faulty)(tmp_path)
+    site.install("banned-zoo", f"open({str(tmp_path / 'imported')!r}, 'w').close()\nimport os; os._exit(1)\n")
+    done = site.genzoo("doctor", "--quick", "--json", GENZOO_LOAD_PLUGINS="other")
+    assert "banned-zoo" in done.stdout
+    assert not (tmp_path / "imported").exists()
