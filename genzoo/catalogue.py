@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -101,6 +102,12 @@ def lookup(kind: str | None, name: str) -> Entry | None:
         if entry.name == bare and kind in {None, entry.kind} and owner in {"", entry.distribution}:
             return entry
     return None
+
+
+def sources(parts: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What pip installs so that all of these (kind, name) are there; what the catalogue does not know is left out."""
+    entries = [lookup(kind, name) for kind, name in parts]
+    return tuple(dict.fromkeys(entry.source for entry in entries if entry))
 
 
 def names(kind: str | None = None) -> list[str]:

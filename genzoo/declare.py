@@ -13,7 +13,11 @@ from genzoo.errors import PluginError
 from genzoo.types import Kind
 
 API_VERSION = "1.0"
-"""The plugin API of this genzoo, ``major.minor``; a declaration of another major version is not loaded."""
+"""The plugin API of this genzoo, ``major.minor``. A declaration is loaded if it states the same major version and no newer
+minor one: a minor version only adds."""
+
+UNSTATED_API = "1.0"
+"""What a declaration that states no version counts as, whatever genzoo is installed."""
 
 PROJECT = "genzoo"
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -50,7 +54,7 @@ class Component:
         defaults: Values of the options that differ from the options model's own defaults.
         paper: Citation or URL.
         requires_extra: Import names that an optional feature needs, for ``genzoo doctor``.
-        api: Plugin API version that the declaration was written for.
+        api: Plugin API version that the declaration was written for, such as ``"1.0"``; state it.
         expected_failures: Contract check → reason, for the checks of `genzoo.testing` that this component fails on
             purpose; one that passes after all is a failure.
 
@@ -58,7 +62,7 @@ class Component:
         PluginError: If the kind, name or target is malformed.
 
     Example:
-        >>> Component("model", "beta-vae", base="vae", companions={"loss": ("elbo", {"beta": 4})}).kind
+        >>> Component("model", "beta-vae", base="vae", companions={"loss": ("elbo", {"beta": 4})}, api="1.0").kind
         <Kind.MODEL: 'model'>
     """
 
@@ -72,7 +76,7 @@ class Component:
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     paper: str = ""
     requires_extra: tuple[str, ...] = ()
-    api: str = API_VERSION
+    api: str = UNSTATED_API
     expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __init__(
@@ -87,7 +91,7 @@ class Component:
         defaults: Mapping[str, Any] | None = None,
         paper: str = "",
         requires_extra: tuple[str, ...] = (),
-        api: str = API_VERSION,
+        api: str = UNSTATED_API,
         expected_failures: Mapping[str, str] | None = None,
     ) -> None:
         def fail(argument: str, rule: str, got: object) -> None:

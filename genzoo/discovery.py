@@ -16,12 +16,13 @@ from typing import Any
 
 import pluggy
 
-from genzoo import hookspecs
-from genzoo.declare import API_VERSION, PROJECT, Component, Resource
-from genzoo.errors import Interrupted, PluginError, describe
+from genzoo import declare, hookspecs
+from genzoo.declare import PROJECT, Component, Resource
+from genzoo.errors import Interrupted, MissingPluginError, PluginError, describe
 from genzoo.guard import Contained, Guard
 from genzoo.installed import Installed, InstalledResource, import_fix, isolated, nearest, place
 from genzoo.text import one_line
+from genzoo.types import Kind
 
 _log = logging.getLogger("genzoo.host")
 
@@ -43,9 +44,11 @@ class Problem:
         version: Version of the distribution.
         cause: What was found, one sentence without its full stop.
         kind: ``broken``, ``incompatible``, ``intrusive`` (it changes the process), ``duplicate``, ``disallowed``,
-            ``slow``, ``imports-torch``, or, told by `genzoo.trial` alone, ``fatal`` (it ends or hangs the process).
+            ``slow``, ``imports-torch``, or, told by `genzoo doctor` alone, ``fatal`` (it ends or
+            hangs the process), ``missing`` or ``unfit`` (a requirement).
         fix: What to do about it.
         concerns: ``kind/name`` of the components that it takes away, where they are known.
+        sources: What pip must install to mend it, where something is missing.
     """
 
     entry_point: str
@@ -55,6 +58,7 @@ class Problem:
     kind: str
     fix: str
     concerns: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         who = f"plugin {self.entry_point} ({self.distribution} {self.version})"
@@ -112,18 +116,19 @@ class Discovery:
         self.guard = guard
         self._declared: set[tuple[str, str, str]] = set()
 
-    def load(self, point: EntryPoint, allowed: set[str] | None) -> None:
+    def load(self, point: EntryPoint, owner: tuple[str, str], allowed: set[str] | None) -> None:
         """Imports one declaration module and calls its hooks.
 
         Args:
             point: The entry point.
+            owner: Name and version of its distribution.
             allowed: Normalised names of the distributions and entry points that may be imported; None: all.
         """
-        distribution, version = distribution_of(point)
+        distribution, version = owner
         package = point.value.partition(":")[0].partition(".")[0].strip()
         record = Plugin(point.name, distribution, version, package=package)
         self.plugins.append(record)
-        if not is_allowed(point, allowed):
+        if not is_allowed(point.name, distribution, allowed):
             record.status = "disallowed"
             fix = f"Add {distribution} to the variable {ALLOW_VARIABLE}, or unset it."
             self.problems.append(_problem(record, "disallowed", f"{ALLOW_VARIABLE} does not list it", fix))
@@ -243,9 +248,11 @@ class Discovery:
 
     def _admit(self, component: Component, record: Plugin) -> None:
         concerns = (f"{component.kind}/{component.name}",)
-        if str(component.api).split(".")[0] != API_VERSION.split(".")[0]:
-            cause = f"{concerns[0]} is written for plugin API {component.api}, this genzoo has {API_VERSION}"
-            fix = f"Install versions that match: pip install --upgrade genzoo {record.distribution}"
+        written, ours = _version(component.api), _version(declare.API_VERSION)
+        if written[0] != ours[0] or written > ours:
+            cause = f"{concerns[0]} is written for plugin API {component.api}, this genzoo has {declare.API_VERSION}"
+            older = "genzoo" if written > ours else record.distribution
+            fix = f"Install versions that match: pip install --upgrade {older}"
             self.problems.append(_problem(record, "incompatible", cause, fix, concerns))
             return
         key = (record.distribution, component.kind, component.name)
@@ -266,7 +273,9 @@ class Discovery:
                 component = _resolved(item, declared, ())
             except PluginError as error:
                 concerns = (f"{item.kind}/{item.name}",)
-                self.problems.append(_problem(record, "broken", error.message.rstrip("."), error.hint, concerns))
+                problem = _problem(record, "broken", error.message.rstrip("."), error.hint, concerns)
+                sources = error.sources if isinstance(error, MissingPluginError) else ()
+                self.problems.append(replace(problem, sources=sources))
             else:
                 self.components.append(replace(item, component=component))
 
@@ -319,11 +328,7 @@ def _resolved(item: Installed, declared: list[Installed], seen: tuple[str, ...])
         reason = f"is claimed by {' and '.join(other.distribution for other in bases)}"
         raise PluginError(f"{own.kind}/{own.name} derives from {own.base!r}, which {reason}", "Name it as dist:name.")
     if not bases:
-        from genzoo import catalogue
-
-        entry = catalogue.lookup(own.kind, own.base)
-        fix = f"Install it: {entry.install}" if entry else f"Install the distribution that provides {own.base!r}."
-        raise PluginError(f"{own.kind}/{own.name} derives from {own.base!r}, which is not installed", fix)
+        raise _without_base(own, own.base, declared)
     base = _resolved(bases[0], declared, (*seen, item.qualified))
     return replace(
         own,
@@ -336,6 +341,24 @@ def _resolved(item: Installed, declared: list[Installed], seen: tuple[str, ...])
         requires_extra=tuple(dict.fromkeys((*base.requires_extra, *own.requires_extra))),
         expected_failures={**base.expected_failures, **own.expected_failures},
     )
+
+
+def _without_base(own: Component, base: str, declared: list[Installed]) -> PluginError:
+    """The error for a base that is not installed; one command installs it and the companions that are not either."""
+    from genzoo import catalogue
+
+    there = {(item.kind, name) for item in declared for name in (item.name, item.qualified)}
+    wanted = [(kind, value if isinstance(value, str) else value[0]) for kind, value in own.companions.items()]
+    absent = [(Kind(kind), name) for kind, name in [(own.kind, base), *wanted] if (kind, name) not in there]
+    sources = catalogue.sources(absent)
+    message = f"{own.kind}/{own.name} derives from {base!r}, which is not installed"
+    if catalogue.lookup(own.kind, base):
+        return MissingPluginError(message, sources)
+    return PluginError(message, f"Install the distribution that provides {base!r}.")
+
+
+def _version(api: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in api.split("."))
 
 
 def _shown(item: object) -> str:
@@ -367,9 +390,9 @@ def entry_points_of(group: str, discovery: Discovery) -> list[EntryPoint]:
     return [point for points in found.values() for point in points]
 
 
-def is_allowed(point: EntryPoint, allowed: set[str] | None) -> bool:
+def is_allowed(name: str, distribution: str, allowed: set[str] | None) -> bool:
     """Whether an entry point may be imported: its name or its distribution's is among the allowed, or all are."""
-    return allowed is None or bool(allowed & {normal(distribution_of(point)[0]), normal(point.name)})
+    return allowed is None or bool(allowed & {normal(distribution), normal(name)})
 
 
 def distribution_of(point: EntryPoint) -> tuple[str, str]:
@@ -377,4 +400,5 @@ def distribution_of(point: EntryPoint) -> tuple[str, str]:
     owner = point.dist
     if owner is None:
         return normal(point.value.partition(":")[0].partition(".")[0]), "unknown"
-    return owner.name, owner.version or "unknown"
+    metadata = owner.metadata  # read once, since reading it is most of the work
+    return metadata["Name"], metadata["Version"] or "unknown"

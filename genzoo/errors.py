@@ -6,6 +6,8 @@ An error reads as one sentence, a cause, and a next step:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from genzoo.text import one_line
 
 
@@ -59,6 +61,20 @@ class PluginError(GenzooError):
     """A plugin that is missing, broken or written for another plugin API."""
 
     exit_code = 3
+
+
+class MissingPluginError(PluginError):
+    """Plugins that the catalogue knows and that are not installed.
+
+    Args:
+        message: Which, in one sentence.
+        sources: What pip installs them from.
+    """
+
+    def __init__(self, message: str, sources: Sequence[str]) -> None:
+        it = "it" if len(sources) == 1 else "them"
+        super().__init__(message, f"Install {it}: pip install {' '.join(sources)}")
+        self.sources = tuple(sources)
 
 
 class CorruptError(GenzooError):

@@ -5,7 +5,7 @@
 
     @hookimpl
     def genzoo_schedulers():
-        return [Component("scheduler", "mine", "genzoo_mine.mine:Mine", "genzoo_mine.options:MineOptions")]
+        return [Component("scheduler", "mine", "genzoo_mine.mine:Mine", api="1.0")]
 
 Importing a declaration module must not import torch.
 """

@@ -25,7 +25,7 @@ from genzoo.discovery import (
     is_allowed,
     normal,
 )
-from genzoo.errors import Interrupted, PluginError, UsageError, describe
+from genzoo.errors import Interrupted, MissingPluginError, PluginError, UsageError, describe
 from genzoo.guard import Guard
 from genzoo.installed import Installed, InstalledResource, nearest
 from genzoo.types import Kind
@@ -33,7 +33,7 @@ from genzoo.types import Kind
 __all__ = ["Host", "Installed", "InstalledResource", "Plugin", "Problem", "host"]
 
 GROUP = "genzoo.plugins"
-SERIOUS = frozenset({"fatal", "broken", "incompatible", "intrusive", "duplicate"})
+SERIOUS = frozenset({"fatal", "missing", "unfit", "broken", "incompatible", "intrusive", "duplicate"})
 """The kinds of problem that every command warns of; `genzoo doctor` shows the others too."""
 
 _log = logging.getLogger("genzoo.host")
@@ -65,12 +65,12 @@ class Host:
         with Guard() as guard:
             found = Discovery(guard)
             points = entry_points_of(GROUP, found) if entry_points is None else entry_points
-            for point in sorted(points, key=lambda point: (distribution_of(point)[0], point.name)):
-                distribution, version = distribution_of(point)
-                if (distribution, point.name) in without:
-                    found.plugins.append(Plugin(point.name, distribution, version, status="fatal"))
+            owned = [(distribution_of(point), point) for point in points]
+            for owner, point in sorted(owned, key=lambda item: (item[0][0], item[1].name)):
+                if (owner[0], point.name) in without:
+                    found.plugins.append(Plugin(point.name, *owner, status="fatal"))
                 else:
-                    found.load(point, allowed)
+                    found.load(point, owner, allowed)
             found.finish()
         self._discovery = found
         self._components = sorted(found.components, key=lambda item: (item.kind, item.name, item.distribution))
@@ -137,6 +137,28 @@ class Host:
             raise UsageError(f"{name!r} is the name of a {' and of a '.join(kinds)}.", f"Say {choices}.")
         return self._one(found or self._components, kinds[0] if kinds else "", name)
 
+    def require(self, parts: Iterable[tuple[Kind, str]]) -> None:
+        """Checks that components are there, so that all that are missing are named at once.
+
+        Args:
+            parts: The kind and the name of each.
+
+        Raises:
+            PluginError: If one is missing or broken.
+            UsageError: If two distributions provide a name.
+        """
+        missing: dict[str, MissingPluginError] = {}
+        for kind, name in parts:
+            try:
+                self.get(kind, name)
+            except MissingPluginError as error:
+                missing.setdefault(f"{kind} {name}", error)
+        if len(missing) == 1:
+            raise next(iter(missing.values()))
+        if missing:
+            sources = dict.fromkeys(source for error in missing.values() for source in error.sources)
+            raise MissingPluginError(f"What is needed is not installed: {', '.join(missing)}.", list(sources))
+
     def why_none(self, noun: str = "plugin") -> str:
         """What to say where there is no component of a kind: nothing installed, or nothing allowed."""
         disallowed = sum(plugin.status == "disallowed" for plugin in self.plugins)
@@ -200,9 +222,12 @@ class Host:
                 problem, kind, name, entry.distribution if entry else ""
             ):
                 continue
-            return PluginError(f"{noun} {name!r} cannot be loaded: {problem}", problem.fix)
+            message = f"{noun} {name!r} cannot be loaded: {problem}"
+            return (
+                MissingPluginError(message, problem.sources) if problem.sources else PluginError(message, problem.fix)
+            )
         if entry is not None:
-            return PluginError(f"{noun} {name!r} is not installed.", f"Install it: {entry.install}")
+            return MissingPluginError(f"{noun} {name!r} is not installed.", [entry.source])
         suspects = [item.distribution for item in self.plugins if item.status == "broken"]
         maybe = f" Or it belongs to {', '.join(suspects)}, which is broken: see `genzoo doctor`." if suspects else ""
         there = f"There are: {', '.join(choices)}." if kind else "See `genzoo list`."
@@ -214,7 +239,8 @@ class Host:
 def allowed_points() -> list[EntryPoint]:
     """The installed entry points that may be imported; none of them is."""
     allowed = _allow_list()
-    return [point for point in entry_points_of(GROUP, Discovery(Guard())) if is_allowed(point, allowed)]
+    points = entry_points_of(GROUP, Discovery(Guard()))
+    return [point for point in points if is_allowed(point.name, distribution_of(point)[0], allowed)]
 
 
 @lru_cache(maxsize=1)

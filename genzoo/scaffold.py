@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 
 from genzoo import __version__, catalogue
+from genzoo.declare import API_VERSION
 from genzoo.errors import StorageError, UsageError
 from genzoo.hookspecs import COMPONENT_HOOKS
 from genzoo.host import host
@@ -127,6 +128,7 @@ def render(kind: Kind, name: str) -> dict[str, str]:
         "hook": COMPONENT_HOOKS[kind],
         "article": "an" if str(kind)[0] in "aeiou" else "a",
         "core": ".".join(__version__.split(".")[:2]),
+        "api": API_VERSION,
         "use": _USE[kind].format(name=name),
     }
     package = f"src/{words['package']}"

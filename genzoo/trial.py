@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -42,6 +39,8 @@ def try_declarations(points: Iterable[EntryPoint], seconds: float = SECONDS) -> 
         (distribution, entry point) → its problems, for those that have any. A problem of the kind ``fatal`` tells of a
         declaration that must not be imported in this process.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     points = list(points)
     with ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda point: _try(point, seconds), points)
@@ -57,13 +56,16 @@ def child(file: str, distribution: str, version: str, name: str, value: str, gro
     write = Path(file).write_text
     with Guard() as guard:
         found = Discovery(guard)
-        found.load(EntryPoint(name, value, group), None)
+        found.load(EntryPoint(name, value, group), (distribution, version), None)
         found.finish()
     write(json.dumps([item.cause for item in found.problems if item.kind == "intrusive"]), encoding="utf-8")
     end_beside_threads(0)
 
 
 def _try(point: EntryPoint, seconds: float) -> list[Problem]:
+    import subprocess  # here and above, since the child needs neither
+    import tempfile
+
     distribution, version = distribution_of(point)
     with tempfile.TemporaryDirectory(prefix="genzoo-") as folder:
         file = Path(folder, "found.json")

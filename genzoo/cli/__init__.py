@@ -7,6 +7,7 @@ runs, so that ``genzoo --help`` is as quick as click.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -195,6 +196,8 @@ def _report(error: BaseException, debug: bool) -> int:
         return 130
     if isinstance(error, OSError) and _is_storage(error):
         return _print(str(error), "Free or choose another disk, and try again.", 7)
+    if isinstance(error, ModuleNotFoundError) and (package := _required(error.name)):
+        return _print(f"genzoo needs {package}, which is not installed.", f"Install it: pip install '{package}'", 3)
     where = "" if debug else "This is a defect of genzoo or of a plugin; add --debug for the traceback."
     return _print(describe(error), where, 1)
 
@@ -215,6 +218,18 @@ def _print(message: str, hint: str, code: int) -> int:
     if hint:
         click.echo(one_line(hint), err=True)
     return code
+
+
+def _required(module: str | None) -> str:
+    """What genzoo requires by the name of a module that is not there; empty where the module is none of those."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        lines = requires("genzoo") or []
+    except PackageNotFoundError:
+        lines = []
+    name = (module or "").partition(".")[0].replace("_", "-")
+    return next((line for line in lines if ";" not in line and re.split(r"[^\w-]", line)[0] == name), "")
 
 
 def _is_storage(error: OSError) -> bool:

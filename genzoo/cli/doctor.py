@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import traceback
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata, version
 from importlib.util import find_spec
 from typing import Any
@@ -17,6 +19,8 @@ from genzoo.declare import API_VERSION
 from genzoo.discovery import ALLOW_VARIABLE, Plugin, normal
 from genzoo.errors import GenzooError, describe
 from genzoo.host import SERIOUS, Host, Problem, allowed_points
+from genzoo.installed import isolated
+from genzoo.needs import unmet
 from genzoo.trial import SECONDS, try_declarations
 
 
@@ -43,8 +47,14 @@ def doctor(context: click.Context, quick: bool, timeout: float, as_json: bool) -
     # What changes the process is told by the trial, where no other plugin can have done it.
     problems = [item for items in tried.values() for item in items]
     problems += [item for item in found.problems if item.kind != "intrusive"]
+    installed = {item.distribution for item in found.plugins}
+    unmet_needs = unmet(["genzoo", *installed])
+    torch_is_there = not any(item.distribution == "torch" and item.kind == "missing" for item in unmet_needs)
+    problems += unmet_needs
+    if not found.plugins:
+        problems.append(_no_plugin(found))
     told = list(problems)
-    problems += [*_missing_extras(found), *([] if quick else _load_everything(found))]
+    problems += [*_missing_extras(found), *(_load_everything(found) if torch_is_there and not quick else [])]
     environment = _environment(quick)
     plugins = [
         {
@@ -138,6 +148,11 @@ def _torch(quick: bool) -> str:
     return f"{installed}, {device}, {torch.get_num_threads()} threads"
 
 
+def _no_plugin(found: Host) -> Problem:
+    why, _, fix = found.why_none().partition(". ")
+    return Problem("", "genzoo", __version__, why, "missing", fix)
+
+
 def _missing_extras(found: Host) -> list[Problem]:
     problems: list[Problem] = []
     for item in found.components():
@@ -162,16 +177,47 @@ def _extra_fix(distribution: str, module: str) -> str:
 
 
 def _load_everything(found: Host) -> list[Problem]:
-    """Imports the code of every component, as `genzoo run` would, and notes what fails."""
-    problems: list[Problem] = []
+    """Imports torch, then the code of every component, as `genzoo run` would, and notes what fails."""
+    problems = _misfits()
+    broken = [item.distribution for item in problems]
     for item in found.components():
         try:
             item.make_options({})
             item.load()
         except GenzooError as error:
+            if any(_raised_in(error, package) for package in broken):
+                continue  # It is told once, and is no fault of the plugin.
             concerns = (f"{item.kind}/{item.name}",)
             cause = error.message.rstrip(".")
             problems.append(
                 Problem(item.entry_point, item.distribution, item.version, cause, "broken", error.hint, concerns)
             )
     return problems
+
+
+def _misfits() -> list[Problem]:
+    """Whether torch can be imported, and torchvision, if it is installed, with it."""
+    for name in ("torch", "torchvision"):
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            continue
+        try:
+            with isolated():
+                import_module(name)
+        except Exception as error:
+            with_torch = f"torch {version('torch')} and torchvision {installed} do not fit together: "
+            cause = f"{with_torch if name == 'torchvision' else ''}importing {name} raised {describe(error)}"
+            fix = "Install versions that match: pip install --upgrade --force-reinstall torch torchvision"
+            return [Problem("", name, installed, cause, "unfit", fix)]
+    return []
+
+
+def _raised_in(error: BaseException | None, package: str) -> bool:
+    """Whether a line of a package took part in raising an error or its cause."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+                return True
+        error = error.__cause__
+    return False

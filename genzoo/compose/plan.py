@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genzoo.declare import Companion
-from genzoo.errors import UsageError
+from genzoo.errors import PluginError, UsageError
 from genzoo.host import Host, Installed
 from genzoo.options import Options
 from genzoo.recipe import Part, Recipe, TrainOptions
@@ -56,6 +56,7 @@ class Choice:
             "name": self.name,
             "distribution": self.installed.distribution,
             "version": self.installed.version,
+            "api": self.installed.component.api,
             "options": self.options.model_dump(mode="json"),
         }
 
@@ -109,6 +110,7 @@ def plan(recipe: Recipe, host: Host) -> Plan:
         PluginError: If a name is unknown or its plugin is broken.
         UsageError: If an option is unknown or out of bounds, or a choice would drop what the model declares.
     """
+    host.require(_needed(recipe, host))
     model = _choose(host, Kind.MODEL, recipe.model, asked=True)
     companions = model.installed.component.companions
     parts: dict[Kind, Choice] = {}
@@ -124,6 +126,26 @@ def plan(recipe: Recipe, host: Host) -> Plan:
         train=recipe.train_options(),
         summary=recipe.summary,
     )
+
+
+def _needed(recipe: Recipe, host: Host) -> list[tuple[Kind, str]]:
+    """Kind and name of every part of a recipe, those among them that the model or the defaults name."""
+    try:
+        companions = host.get(Kind.MODEL, recipe.model.name).component.companions
+    except PluginError:
+        companions = dict[str, Companion]()
+    asked = {kind: getattr(recipe, kind) or default_part(kind, companions.get(kind)) for kind in PART_KINDS}
+    schedulers: dict[str, list[Part]] = {
+        **{slot: [part] for slot, part in default_schedulers(companions.get(Kind.SCHEDULER)).items()},
+        **(recipe.schedulers or {}),
+    }
+    return [
+        (Kind.MODEL, recipe.model.name),
+        *((kind, part.name) for kind, part in asked.items()),
+        *((Kind.SCHEDULER, part.name) for parts in schedulers.values() for part in parts),
+        *((Kind.VISUALIZER, part.name) for part in recipe.visualizers.values()),
+        *((Kind.METRIC, part.name) for part in recipe.metrics.values()),
+    ]
 
 
 def bare_name(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from genzoo import __version__
 from genzoo.compose.plan import Plan
+from genzoo.declare import API_VERSION
 from genzoo.runs.folder import SCHEMA
 
 
@@ -24,6 +25,7 @@ def first_record(resolved: Plan, argv: Sequence[str]) -> dict[str, Any]:
         "seed": resolved.train.seed,
         "created": now(),
         "genzoo": __version__,
+        "plugin_api": API_VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),

@@ -262,8 +262,9 @@ def told(host: Host, caplog: pytest.LogCaptureFixture) -> Problem:
 
 @pytest.mark.parametrize("source", ENDS.values(), ids=ENDS.keys())
 def test_a_declaration_that_fails_in_any_way_is_one_warning(
-    zoo: Zoo, source: str, caplog: pytest.LogCaptureFixture
+    zoo: Zoo, source: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "breakpointhook", sys.__breakpointhook__)
     before = state()
     host = zoo.load(source)
     assert state() == before

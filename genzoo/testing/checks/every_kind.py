@@ -16,6 +16,8 @@ import torch
 
 from genzoo import catalogue, interfaces
 from genzoo.declare import API_VERSION
+from genzoo.errors import GenzooError
+from genzoo.host import host
 from genzoo.options import Options
 from genzoo.testing.building import difference
 from genzoo.testing.prober import ask
@@ -288,6 +290,22 @@ def _other_generators(seed: int) -> Any:
     finally:
         random.setstate(state[0])
         np.random.set_state(state[1])
+
+
+@check(
+    "companions-installed",
+    Kind.MODEL,
+    why="A run without a companion is refused, and its user sees no more than that.",
+    mend="Install them, and let the distribution depend on what its models name.",
+    applies=lambda subject: None if subject.component.companions else "it names no companions",
+)
+def companions_installed(subject: Subject) -> None:
+    """The companions that it names are installed."""
+    named = subject.component.companions.items()
+    try:
+        host().require([(Kind(kind), value if isinstance(value, str) else value[0]) for kind, value in named])
+    except GenzooError as error:
+        raise CheckFailure("every companion to be installed", str(error)) from error
 
 
 @check(

@@ -45,6 +45,11 @@ class ReseedsTorchInUse(PlainModel):
         return super().encode(batch, samples=samples, context=context)
 
 
+@wrong("companions-installed", companions={"loss": "a-loss-that-nobody-has"})
+class WantsWhatIsNotThere(PlainModel):
+    """Its companion is not installed."""
+
+
 @wrong("companions-declared-well", companions={"loss": ("elbo", {"beta": {1, 2}})})
 class HasOddCompanions(PlainModel):
     """Its companion has options that JSON cannot hold."""

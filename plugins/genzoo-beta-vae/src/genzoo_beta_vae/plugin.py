@@ -17,6 +17,7 @@ def genzoo_models() -> list[Component]:
             companions={"loss": ("elbo", {"beta": 4})},
             summary="The VAE with the rate weighted by β = 4, for factors that stand apart",
             paper=PAPER,
+            api="1.0",
         ),
     ]
 
@@ -31,5 +32,6 @@ def genzoo_losses() -> list[Component]:
             options="genzoo_beta_vae.options:NormalisedElboOptions",
             summary="Distortion plus β times rate, with β stated as Higgins' normalised β",
             paper=PAPER,
+            api="1.0",
         ),
     ]

@@ -15,6 +15,7 @@ def genzoo_models() -> list[Component]:
             options="genzoo_cvae.options:CVAEOptions",
             summary="The conditional VAE: the label as planes for the encoder, beside z for the decoder",
             paper="Sohn et al. 2015, Learning Structured Output Representation using Deep Conditional Generative Models",
+            api="1.0",
         ),
     ]
 

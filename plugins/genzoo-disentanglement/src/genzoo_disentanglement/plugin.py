@@ -16,6 +16,7 @@ def genzoo_metrics() -> list[Component]:
             f"genzoo_disentanglement.options:{class_name}Options",
             summary=summary,
             paper=paper,
+            api="1.0",
         )
 
     return [

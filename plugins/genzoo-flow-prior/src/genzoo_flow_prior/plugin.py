@@ -16,5 +16,6 @@ def genzoo_priors() -> list[Component]:
             options="genzoo_flow_prior.options:FlowOptions",
             summary="N(0, I) bent by affine coupling layers (RealNVP), with exact log-density",
             paper="Dinh et al. 2017, Density estimation using Real NVP, https://arxiv.org/abs/1605.08803",
+            api="1.0",
         )
     ]

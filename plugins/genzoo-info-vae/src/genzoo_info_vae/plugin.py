@@ -15,5 +15,6 @@ def genzoo_losses() -> list[Component]:
             "genzoo_info_vae.options:InfoVAEOptions",
             summary="Less rate, and a maximum mean discrepancy of the aggregate posterior from the prior",
             paper="Zhao et al. 2017, InfoVAE: Balancing Learning and Inference in Variational Autoencoders",
+            api="1.0",
         )
     ]

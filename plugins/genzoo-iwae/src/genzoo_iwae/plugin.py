@@ -15,5 +15,6 @@ def genzoo_losses() -> list[Component]:
             "genzoo_iwae.options:ImportanceWeightedOptions",
             summary="The importance-weighted bound of K samples",
             paper="Burda et al. 2016, Importance Weighted Autoencoders",
+            api="1.0",
         )
     ]

@@ -16,5 +16,6 @@ def genzoo_priors() -> list[Component]:
             options="genzoo_label_prior.options:LabelNormalOptions",
             summary="A normal p(z|c) with a learned mean and variance for each label",
             paper="Sohn et al. 2015, Learning Structured Output Representation using Deep Conditional Generative Models",
+            api="1.0",
         )
     ]

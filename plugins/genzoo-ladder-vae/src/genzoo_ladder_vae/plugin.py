@@ -16,5 +16,6 @@ def genzoo_models() -> list[Component]:
             options="genzoo_ladder_vae.options:LadderOptions",
             summary="A hierarchical VAE, two levels or more, with top-down or bottom-up inference",
             paper="Sønderby et al. 2016, Ladder Variational Autoencoders, https://arxiv.org/abs/1602.02282",
+            api="1.0",
         )
     ]

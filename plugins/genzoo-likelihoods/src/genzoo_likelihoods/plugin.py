@@ -15,6 +15,7 @@ def genzoo_likelihoods() -> list[Component]:
             options="genzoo.options:NoOptions",
             summary="A Bernoulli a pixel, from logits; −log p is the binary cross-entropy",
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
+            api="1.0",
         ),
         Component(
             kind="likelihood",
@@ -23,6 +24,7 @@ def genzoo_likelihoods() -> list[Component]:
             options="genzoo.options:NoOptions",
             summary="The Bernoulli made a density of grey values in [0, 1]",
             paper="Loaiza-Ganem and Cunningham 2019, The continuous Bernoulli, https://arxiv.org/abs/1907.06845",
+            api="1.0",
         ),
         Component(
             kind="likelihood",
@@ -32,5 +34,6 @@ def genzoo_likelihoods() -> list[Component]:
             summary="A normal a pixel, with a fixed scale, one learned scale, or one a pixel",
             paper="Rybkin et al. 2021, Simple and Effective VAE Training with Calibrated Decoders, "
             "https://arxiv.org/abs/2006.13202",
+            api="1.0",
         ),
     ]

@@ -15,5 +15,6 @@ def genzoo_losses() -> list[Component]:
             options="genzoo_losses.options:ElboOptions",
             summary="Distortion plus β times rate, with free bits or a capacity on request",
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
+            api="1.0",
         ),
     ]

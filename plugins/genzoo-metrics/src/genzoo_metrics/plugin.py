@@ -15,6 +15,7 @@ def genzoo_metrics() -> list[Component]:
             "genzoo_metrics.options:ElboOptions",
             summary="Distortion, rate and elbo of the test set with standard errors, by one posterior sample and by many",
             paper="Kingma and Welling 2014, Auto-encoding variational Bayes",
+            api="1.0",
         ),
         Component(
             "metric",
@@ -23,6 +24,7 @@ def genzoo_metrics() -> list[Component]:
             "genzoo_metrics.options:ActiveUnitsOptions",
             summary="How many latent units vary with the image",
             paper="Burda, Grosse and Salakhutdinov 2016, Importance weighted autoencoders",
+            api="1.0",
         ),
         Component(
             "metric",
@@ -30,6 +32,7 @@ def genzoo_metrics() -> list[Component]:
             "genzoo_metrics.class_accuracy:ClassAccuracy",
             "genzoo_metrics.options:ClassAccuracyOptions",
             summary="How often a judge finds conditional samples to be of their class, a class, with their diversity",
+            api="1.0",
         ),
         Component(
             "metric",
@@ -38,5 +41,6 @@ def genzoo_metrics() -> list[Component]:
             "genzoo_metrics.options:JudgeFrechetOptions",
             summary="Fréchet distance of samples from real images in a judge's features; not FID",
             paper="Heusel et al. 2017, GANs trained by a two time-scale update rule converge to a local Nash equilibrium",
+            api="1.0",
         ),
     ]

@@ -15,5 +15,6 @@ def genzoo_datasets() -> list[Component]:
             "genzoo_mnist.options:MnistOptions",
             summary="70,000 handwritten digits, 28×28, ten classes; embedded, nothing to download",
             paper="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning applied to document recognition",
+            api="1.0",
         )
     ]

@@ -16,6 +16,7 @@ def genzoo_networks() -> list[Component]:
             summary="Strided convolutions and their mirror image; for 28×28 the report's tables 1 and 2",
             paper="Le Trung et al. 2026, Variational Autoencoders: Theory, Implementation, and Conditional Extensions "
             "on MNIST, tables 1 and 2",
+            api="1.0",
         ),
         Component(
             kind="network",
@@ -23,5 +24,6 @@ def genzoo_networks() -> list[Component]:
             target="genzoo_networks.mlp:MLP",
             options="genzoo_networks.options:MLPOptions",
             summary="Dense layers between any two shapes, plain or gated",
+            api="1.0",
         ),
     ]

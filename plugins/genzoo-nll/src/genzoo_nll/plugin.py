@@ -15,5 +15,6 @@ def genzoo_metrics() -> list[Component]:
             "genzoo_nll.options:NegativeLogLikelihoodOptions",
             summary="Negative log-likelihood by importance sampling, with its K and standard error",
             paper="Rezende et al. 2014, Stochastic Backpropagation and Approximate Inference in Deep Generative Models",
+            api="1.0",
         )
     ]

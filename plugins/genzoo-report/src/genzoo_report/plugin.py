@@ -17,6 +17,7 @@ def genzoo_metrics() -> list[Component]:
             options="genzoo_report.options:CodeClassesOptions",
             summary="Whether codes cluster by class: nearest-neighbour accuracy, and the nearest class of each centroid",
             paper=REPORT,
+            api="1.0",
         ),
         Component(
             kind="metric",
@@ -25,6 +26,7 @@ def genzoo_metrics() -> list[Component]:
             options="genzoo_report.options:CodeStyleOptions",
             summary="Correlation of each latent dimension with the slant and the stroke thickness of the image",
             paper=REPORT,
+            api="1.0",
         ),
         Component(
             kind="metric",
@@ -33,6 +35,7 @@ def genzoo_metrics() -> list[Component]:
             options="genzoo_report.options:ClassKeptOptions",
             summary="How often a judge sees the requested class in class swaps, style transfers and class traversals",
             paper=REPORT,
+            api="1.0",
         ),
         Component(
             kind="metric",
@@ -41,6 +44,7 @@ def genzoo_metrics() -> list[Component]:
             options="genzoo_report.options:SharpnessOptions",
             summary="Laplacian variance of reconstructions over that of their inputs; below 1 is blurred",
             paper="Pech-Pacheco et al. 2000, Diatom autofocusing in brightfield microscopy, https://doi.org/10.1109/ICPR.2000.903548",
+            api="1.0",
         ),
     ]
 

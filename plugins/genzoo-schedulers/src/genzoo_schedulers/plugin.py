@@ -16,6 +16,7 @@ def genzoo_schedulers() -> list[Component]:
             f"genzoo_schedulers.options:{class_name}Options",
             summary=summary,
             paper=paper,
+            api="1.0",
         )
 
     return [

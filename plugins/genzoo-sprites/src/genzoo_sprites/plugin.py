@@ -15,5 +15,6 @@ def genzoo_datasets() -> list[Component]:
             "genzoo_sprites.options:SpritesOptions",
             summary="Shapes by scale, orientation and place, made like dSprites, with their factors",
             paper="Matthey et al. 2017, dSprites: Disentanglement testing Sprites dataset",
+            api="1.0",
         )
     ]

@@ -15,5 +15,6 @@ def genzoo_losses() -> list[Component]:
             "genzoo_tc.options:BetaTCOptions",
             summary="The rate split in three, its total correlation weighted by beta",
             paper="Chen et al. 2018, Isolating Sources of Disentanglement in Variational Autoencoders",
+            api="1.0",
         )
     ]

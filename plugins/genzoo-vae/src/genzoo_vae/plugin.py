@@ -15,6 +15,7 @@ def genzoo_models() -> list[Component]:
             options="genzoo_vae.options:VAEOptions",
             summary="The variational autoencoder: a diagonal normal posterior, one level of real latents",
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
+            api="1.0",
         ),
     ]
 

@@ -16,5 +16,6 @@ def genzoo_priors() -> list[Component]:
             options="genzoo_vampprior.options:VampPriorOptions",
             summary="A mixture of the model's own posteriors at learned pseudo-inputs",
             paper="Tomczak & Welling 2018, VAE with a VampPrior, https://arxiv.org/abs/1705.07120",
+            api="1.0",
         )
     ]

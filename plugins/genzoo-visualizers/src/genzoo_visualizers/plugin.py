@@ -17,6 +17,7 @@ def _declare(name: str, summary: str, paper: str = "", requires_extra: tuple[str
         summary=summary,
         paper=paper,
         requires_extra=requires_extra,
+        api="1.0",
     )
 
 

@@ -23,6 +23,7 @@ def genzoo_models() -> list[Component]:
                 "likelihood": ("gaussian", {"scale": 0.22}),
             },
             paper=PAPER,
+            api="1.0",
         )
     ]
 
@@ -38,6 +39,7 @@ def genzoo_metrics() -> list[Component]:
             options="genzoo_vq_vae.options:BatchOptions",
             summary="Perplexity, usage and entropy of the codes, and what the prior spends on one",
             paper=PAPER,
+            api="1.0",
         ),
         Component(
             "metric",
@@ -46,6 +48,7 @@ def genzoo_metrics() -> list[Component]:
             options="genzoo_vq_vae.options:BatchOptions",
             summary="Mean squared error of reconstructions, raw and over the pixels' variance",
             paper=PAPER,
+            api="1.0",
         ),
     ]
 
@@ -61,5 +64,6 @@ def genzoo_visualizers() -> list[Component]:
             options="genzoo_vq_vae.options:CodeMapsOptions",
             summary="Images, the codes they become drawn as images, and what is decoded from them",
             paper=PAPER,
+            api="1.0",
         )
     ]
