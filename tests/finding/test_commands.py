@@ -21,7 +21,7 @@ NAMES = [
     ("ramp", 2, ["claimed by good-zoo and twin-zoo", "good-zoo:ramp or twin-zoo:ramp"]),
     ("twin-zoo:ramp", 0, []),
     ("plian", 3, ["There is no plugin 'plian'. Did you mean 'plain'?", "genzoo list"]),
-    ("model/ancient", 3, ["old-zoo 1.0", "plugin API 0.9", "pip install --upgrade genzoo old-zoo"]),
+    ("model/ancient", 3, ["old-zoo 1.0", "plugin API 0.9", "pip install --upgrade old-zoo"]),
     ("raises-zoo:anything", 3, ["raises-zoo 1.0", "ValueError: no such thing", "pip uninstall raises-zoo"]),
     ("exits", 3, ["exits-zoo 1.0", "SystemExit: 9"]),
     ("scheduler/breaks", 3, ["good-zoo 1.0", "SystemExit: no licence key"]),
