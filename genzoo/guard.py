@@ -94,7 +94,8 @@ class Guard:
     Example:
         >>> with Guard() as guard:
         ...     sys.setswitchinterval(1)
-        ...     guard.undo("odd")
+        ...     found = guard.undo("odd")
+        >>> found
         ['changed the switch interval']
     """
 
