@@ -255,7 +255,7 @@ class _Descriptors:
         saved, identity = self._saved[number]
         with suppress(OSError):
             os.dup2(saved, number)
-            os.set_blocking(number, identity[-1])
+            _set_blocking(number, identity[-1])
 
 
 def end_beside_threads(code: int) -> None:
@@ -319,7 +319,10 @@ def _list(name: str) -> _Shared:
 
 _getsignal: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 _getrecursionlimit, _setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
-_getcwd, _set_umask, _fstat, _is_blocking = os.getcwd, os.umask, os.fstat, os.get_blocking
+_getcwd, _set_umask, _fstat = os.getcwd, os.umask, os.fstat
+# Windows has them since Python 3.12.
+_is_blocking: Callable[[int], bool] = getattr(os, "get_blocking", bool)
+_set_blocking: Callable[[int, bool], object] = getattr(os, "set_blocking", max)
 
 
 def _read(item: _Shared) -> Any:
