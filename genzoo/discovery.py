@@ -17,9 +17,10 @@ from typing import Any
 import pluggy
 
 from genzoo import declare, hookspecs
+from genzoo.contain import Contained
 from genzoo.declare import PROJECT, Component, Resource
 from genzoo.errors import Interrupted, MissingPluginError, PluginError, describe
-from genzoo.guard import Contained, Guard
+from genzoo.guard import Guard
 from genzoo.installed import Installed, InstalledResource, import_fix, isolated, nearest, place
 from genzoo.text import one_line
 from genzoo.types import Kind

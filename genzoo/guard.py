@@ -12,21 +12,15 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import gc
-import locale
-import logging
 import os
-import random
-import signal
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import FrameType, ModuleType, TracebackType
-from typing import Any, NamedTuple
+from types import ModuleType, TracebackType
+from typing import Any
 
-from genzoo.errors import AbruptExit, describe
+from genzoo.shared import MISSING, read, shared
 
 STRAY: list[threading.Thread] = []
 """Threads that declarations left running; one that is no daemon would keep the process from ending."""
@@ -44,46 +38,6 @@ _NEEDED_NEXT = frozenset({"sys", "os", "genzoo.declare"})
 
 _VALUES = (int, float, str, bytes, tuple, list, dict, set, type(None))
 """Types of what a module may change by itself, such as a cache; watched in genzoo, `sys` and `os` alone."""
-
-_MISSING = object()
-
-
-class Contained:
-    """A block of a plugin's code, in which an attempt to end the process becomes an ordinary error.
-
-    The user's Ctrl-C passes; a ``KeyboardInterrupt`` that the plugin raises by itself does not.
-
-    Raises:
-        AbruptExit: If the code raises what is no `Exception`.
-    """
-
-    def __init__(self) -> None:
-        self._interrupted = False
-        self._handler: object = None
-
-    def __enter__(self) -> Contained:
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.getsignal(signal.SIGINT)
-            if self._handler is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self.interrupt)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        default = self._handler is signal.default_int_handler
-        if default:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if error is None or isinstance(error, Exception) or self._interrupted:
-            return
-        if self._handler is not None and not default and not isinstance(error, (SystemExit, GeneratorExit)):
-            return  # raised by a signal handler of genzoo's or of the caller's
-        raise AbruptExit(describe(error)) from error
-
-    def interrupt(self, signum: int, frame: FrameType | None) -> None:
-        """The handler of SIGINT in the block."""
-        self._interrupted = True
-        raise KeyboardInterrupt
 
 
 class Guard:
@@ -110,7 +64,7 @@ class Guard:
         atexit.register = self._note_register
         self._descriptors.divert()
         self._limit = sys.getrecursionlimit()
-        self._shared: list[list[Any]] = [[item, _read(item)] for item in _shared()]
+        self._shared: list[list[Any]] = [[item, read(item)] for item in shared()]
         self._builtins = dict(vars(builtins))
         self._modules = dict(sys.modules)
         # What the next declaration stands on is looked at after each, the rest once.
@@ -156,7 +110,7 @@ class Guard:
             item, before = watch
             with suppress(Exception):
                 value = item.read()
-                if before is _MISSING or value == before:
+                if before is MISSING or value == before:
                     continue
                 if item.words == "the warning filters" and libraries:
                     watch[1] = value  # Many a library adds some for its own sake.
@@ -184,7 +138,7 @@ class Guard:
         now, before = sys.modules, self._modules
         changed: list[str] = []
         if not before.items() <= now.items():
-            changed = [name for name, module in before.items() if now.get(name, _MISSING) is not module]
+            changed = [name for name, module in before.items() if now.get(name, MISSING) is not module]
             now.update({name: before[name] for name in changed})
         new = now.keys() - before.keys()
         for name in [name for name in new if now[name] is None]:  # pyright: ignore[reportUnnecessaryComparison] an import of it would fail
@@ -269,67 +223,12 @@ def end_beside_threads(code: int) -> None:
         os._exit(code)
 
 
-class _Shared(NamedTuple):
-    """One thing that all code of the process shares, how it is read, and how it is put back."""
-
-    words: str
-    read: Callable[[], Any]
-    write: Callable[[Any], object]
-
-
-def _shared() -> list[_Shared]:
-    """What is watched; of libraries what is random only where they are loaded."""
-    found = [
-        *(_list(name) for name in ("path", "meta_path", "path_hooks", "argv")),
-        _Shared("the environment", _environment, _put_back_environment),
-        _Shared("the working directory", _folder, os.chdir),
-        _Shared("the umask", _umask, os.umask),
-        _Shared("signal handlers", _handlers, _put_back_handlers),
-        _Shared("the warning filters", lambda: [*warnings.filters], _put_back_filters),
-        _Shared("logging", _logging, _put_back_logging),
-        _Shared("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda to: locale.setlocale(locale.LC_ALL, to)),
-        _Shared("the random state", random.getstate, random.setstate),
-        _Shared("the garbage collector", lambda: (gc.isenabled(), gc.get_threshold()), _put_back_collector),
-        _Shared("the trace function", sys.gettrace, sys.settrace),
-        _Shared("the profile function", sys.getprofile, sys.setprofile),
-        _Shared("the switch interval", sys.getswitchinterval, sys.setswitchinterval),
-        _Shared("the limit of digits", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
-        _Shared("torch's defaults", _torch, _put_back_torch),
-    ]
-    if hasattr(signal, "setitimer"):
-        found.append(_Shared("the timer", _timer, _put_back_timer))
-    if "torch" in sys.modules:
-        found.append(_Shared("torch's random state", _torch_random, _put_back_torch_random))
-    if "numpy" in sys.modules:
-        numpy = sys.modules["numpy"]
-        found.append(_Shared("numpy's error state", numpy.geterr, lambda before: numpy.seterr(**before)))
-        found.append(_Shared("numpy's random state", _numpy_random, _put_back_numpy_random))
-    return found
-
-
-def _list(name: str) -> _Shared:
-    """A list of the module sys, changed in place; another list in its place is seen among the module's names."""
-    held: list[Any] = getattr(sys, name)
-
-    def write(before: list[Any]) -> None:
-        held[:] = before
-
-    return _Shared(f"sys.{name}", held.copy, write)
-
-
-_getsignal: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+# Bound now, since a declaration may replace them.
 _getrecursionlimit, _setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
-_getcwd, _set_umask, _fstat = os.getcwd, os.umask, os.fstat
+_fstat = os.fstat
 # Windows has them since Python 3.12.
-_is_blocking: Callable[[int], bool] = getattr(os, "get_blocking", bool)
-_set_blocking: Callable[[int, bool], object] = getattr(os, "set_blocking", max)
-
-
-def _read(item: _Shared) -> Any:
-    try:
-        return item.read()
-    except Exception:  # a library that is not what it seems
-        return _MISSING
+_is_blocking: Callable[[int], bool] = getattr(os, "get_blocking", lambda number: True)
+_set_blocking: Callable[[int, bool], object] = getattr(os, "set_blocking", lambda number, blocking: None)
 
 
 _Names = list[Any]
@@ -351,7 +250,7 @@ def _replaced_undone(watched: list[_Names]) -> list[tuple[str, str]]:
         place = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__name__}"
         everything = owner in (sys, os) or place.startswith("genzoo")
         for name, value in before.items():
-            other = now.get(name, _MISSING)
+            other = now.get(name, MISSING)
             if other is value or not (everything or not isinstance(value, _VALUES)):
                 continue
             with suppress(Exception):
@@ -383,135 +282,3 @@ def _flush() -> None:
         if stream is not None:
             with suppress(Exception):
                 stream.flush()
-
-
-def _environment() -> dict[Any, Any]:
-    # Its inner dict, encoded, where there is one: decoding all of it for every plugin would be slow.
-    return dict(getattr(os.environ, "_data", os.environ))
-
-
-def _put_back_environment(before: dict[Any, Any]) -> None:
-    decoded = {os.fsdecode(key): os.fsdecode(value) for key, value in before.items()}
-    for name in os.environ.keys() - decoded.keys():
-        del os.environ[name]
-    os.environ.update(decoded)
-
-
-def _folder() -> str | None:
-    try:
-        return _getcwd()
-    except OSError:  # It was removed.
-        return None
-
-
-def _umask() -> int:
-    mask = _set_umask(0o077)
-    _set_umask(mask)
-    return mask
-
-
-_SIGNALS = tuple(
-    getattr(signal, name)
-    for name in (
-        "SIGINT",
-        "SIGTERM",
-        "SIGHUP",
-        "SIGPIPE",
-        "SIGALRM",
-        "SIGUSR1",
-        "SIGUSR2",
-        "SIGCHLD",
-        "SIGQUIT",
-        "SIGABRT",
-    )
-    if hasattr(signal, name)
-)
-
-
-def _handlers() -> list[Any]:
-    handlers = [*map(_getsignal, _SIGNALS)]  # the one that makes no enumeration of each, which is slow
-    if getattr(handlers[0], "__func__", None) is Contained.interrupt:
-        handlers[0] = signal.default_int_handler
-    return handlers
-
-
-def _put_back_handlers(before: list[Any]) -> None:
-    for number, handler in zip(_SIGNALS, before, strict=True):
-        if handler is not None and _getsignal(number) is not handler:
-            signal.signal(number, handler)
-
-
-def _timer() -> bool:
-    return signal.getitimer(signal.ITIMER_REAL)[0] > 0
-
-
-def _put_back_timer(before: bool) -> None:
-    if not before:  # One that the caller set, and that was replaced, cannot be had again.
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _put_back_filters(before: list[Any]) -> None:
-    with warnings.catch_warnings():  # so that Python forgets which warnings it has shown
-        pass
-    warnings.filters[:] = before  # pyright: ignore[reportIndexIssue]
-
-
-def _logging() -> list[Any]:
-    loggers = logging.root, logging.getLogger("genzoo")
-    states = [(one.level, one.disabled, one.propagate, [*one.handlers], [*one.filters]) for one in loggers]
-    return [logging.root.manager.disable, *states]
-
-
-def _put_back_logging(before: list[Any]) -> None:
-    logging.disable(before[0])
-    for logger, state in zip((logging.root, logging.getLogger("genzoo")), before[1:], strict=True):
-        logger.setLevel(state[0])
-        logger.disabled, logger.propagate = state[1], state[2]
-        logger.handlers[:], logger.filters[:] = state[3], state[4]
-
-
-def _put_back_collector(before: tuple[bool, tuple[int, int, int]]) -> None:
-    (gc.enable if before[0] else gc.disable)()
-    gc.set_threshold(*before[1])
-
-
-def _torch() -> tuple[str, str, bool, bool]:
-    """torch's defaults; those that it is imported with where it is not yet."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return "float32", "cpu", True, False
-    dtype, device = str(torch.get_default_dtype()).rpartition(".")[2], str(torch.get_default_device())
-    return dtype, device, torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled()
-
-
-def _put_back_torch(before: tuple[str, str, bool, bool]) -> None:
-    torch = sys.modules["torch"]
-    changed = [one != other for one, other in zip(before, _torch(), strict=True)]
-    if changed[0]:
-        torch.set_default_dtype(getattr(torch, before[0]))
-    if changed[1]:
-        torch.set_default_device(before[1])
-    if changed[2]:
-        torch.set_grad_enabled(before[2])
-    if changed[3]:
-        torch.use_deterministic_algorithms(before[3])
-
-
-def _torch_random() -> list[int]:
-    return sys.modules["torch"].get_rng_state().tolist()
-
-
-def _put_back_torch_random(before: list[int]) -> None:
-    torch = sys.modules["torch"]
-    torch.set_rng_state(torch.tensor(before, dtype=torch.uint8, device="cpu"))
-
-
-def _numpy_random() -> tuple[Any, ...]:
-    name, keys, *rest = sys.modules["numpy"].random.get_state()
-    return name, keys.tobytes(), *rest
-
-
-def _put_back_numpy_random(before: tuple[Any, ...]) -> None:
-    numpy = sys.modules["numpy"]
-    name, keys, *rest = before
-    numpy.random.set_state((name, numpy.frombuffer(keys, dtype=numpy.uint32), *rest))

@@ -16,9 +16,9 @@ from importlib import import_module, resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from genzoo.contain import Contained
 from genzoo.declare import Component, Resource
 from genzoo.errors import AbruptExit, CorruptError, Interrupted, PluginError, UsageError, describe
-from genzoo.guard import Contained
 from genzoo.types import Kind
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ import pytest
 
 import genzoo.declare
 from genzoo import guard
+from genzoo.contain import Contained
 from genzoo.errors import AbruptExit
 from genzoo.host import GROUP, Host, Problem
 from genzoo.text import visible
@@ -55,7 +56,7 @@ ENDS = {
     "memory": "raise MemoryError",
     "a loader that raises": "class L:\n    def __getattr__(self, name): raise RuntimeError('no')\n__loader__ = L()\n1 / 0",
     "input": "input('name? ')",
-    "a breakpoint": "breakpoint()",
+    "a debugger that is left": "import bdb; raise bdb.BdbQuit",
     "a warning as an error": "import warnings; raise UserWarning('x')",
 }
 """What the declaration module does when it is imported, and fails by."""
@@ -262,9 +263,8 @@ def told(host: Host, caplog: pytest.LogCaptureFixture) -> Problem:
 
 @pytest.mark.parametrize("source", ENDS.values(), ids=ENDS.keys())
 def test_a_declaration_that_fails_in_any_way_is_one_warning(
-    zoo: Zoo, source: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    zoo: Zoo, source: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sys, "breakpointhook", sys.__breakpointhook__)
     before = state()
     host = zoo.load(source)
     assert state() == before
@@ -377,9 +377,9 @@ def test_a_signal_handler_of_the_callers_still_raises() -> None:
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        with pytest.raises(Stop), guard.Contained():
+        with pytest.raises(Stop), Contained():
             signal.raise_signal(signal.SIGINT)
-        with pytest.raises(AbruptExit), guard.Contained():
+        with pytest.raises(AbruptExit), Contained():
             raise SystemExit
     finally:
         signal.signal(signal.SIGINT, before)
@@ -390,7 +390,7 @@ def test_in_another_thread_nothing_is_a_ctrl_c() -> None:
 
     def work() -> None:
         try:
-            with guard.Contained():
+            with Contained():
                 raise KeyboardInterrupt
         except BaseException as error:
             caught.append(error)
@@ -437,7 +437,8 @@ COMMANDS = {
     "a call at exit that hangs": "import atexit, time; atexit.register(time.sleep, 1000)",
     "a call at exit that ends otherwise": "import atexit, os; atexit.register(os._exit, 9)",
     "an alarm": "import signal; signal.setitimer(signal.ITIMER_REAL, 0.5)\n",
-    "the first two seconds of stdin": "input(); input()",
+    "input": "input(); input()",
+    "a breakpoint": "breakpoint()",
     "logging disabled and failed": "import logging; logging.disable(50); raise KeyboardInterrupt",
 }
 
