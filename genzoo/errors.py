@@ -6,6 +6,7 @@ An error reads as one sentence, a cause, and a next step:
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 from genzoo.text import one_line
@@ -34,6 +35,16 @@ class AbruptExit(Exception):
     """A plugin tried to end the process."""
 
 
+_OUT_OF_MEMORY = (
+    "not enough memory",
+    "out of memory",
+    "DefaultCPUAllocator: can't allocate",
+    "Cannot allocate memory",
+    "std::bad_alloc",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
 def describe(error: BaseException) -> str:
     """One line that says what went wrong: ``ValueError: message``, cut where it gets long, whatever the error's text is."""
     try:
@@ -45,6 +56,16 @@ def describe(error: BaseException) -> str:
         return text
     name = one_line(type(error).__name__)
     return f"{name}: {text}" if text else name
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a device or on the computer: torch and the system say it in words."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    text = describe(error)
+    return isinstance(error, (RuntimeError, OSError)) and any(words in text for words in _OUT_OF_MEMORY)
 
 
 class UsageError(GenzooError):

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -16,6 +17,8 @@ from typing import Any
 
 from genzoo.errors import RunExistsError, StorageError, UsageError
 from genzoo.text import json_text
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
 
 Probe = Callable[[str, Path], None]
 _probes: list[Probe] = []
@@ -61,6 +64,21 @@ def make_folder(path: Path) -> None:
             raise RunExistsError(f"mkdir: {path} exists already.", "Nothing was overwritten.") from None
 
 
+def make_file(path: Path, data: bytes) -> None:
+    """Make one new file.
+
+    Raises:
+        RunExistsError: If it exists.
+        StorageError: If it cannot be made.
+    """
+    with _operation("write", path):
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            raise RunExistsError(f"write: {path} exists already.", "Nothing was overwritten.") from None
+
+
 def write_new(path: Path, data: bytes) -> None:
     """Write a file in a folder that nobody reads yet, and sync it to disk."""
     with _operation("write", path), path.open("wb") as file:
@@ -101,6 +119,14 @@ def replace(path: Path, data: bytes) -> None:
 def replace_json(path: Path, value: Mapping[str, Any]) -> None:
     """`replace` with indented JSON."""
     replace(path, (json_text(json.dumps(value, indent=2, ensure_ascii=False)) + "\n").encode())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the files beside their place that a `replace` left in a folder when its process was killed."""
+    for path in folder.glob(".*"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_file():
+            with _operation("remove", path):
+                path.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: str) -> None:

@@ -115,7 +115,7 @@ def test_the_state_of_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     totals = Totals()
     values = torch.tensor([1.0, math.inf, math.nan, 1.0])
     totals.add(LossTerms(values[0], {"distortion": values[0]}, values[1], values[2:3]), 3, values)
-    state = {"totals": totals.state(), "best_elbo": -math.inf, "name": "NaNny"}
+    state = {"epochs_done": 0, "step_in_epoch": 1, "totals": totals.state(), "best_elbo": -math.inf, "name": "NaNny"}
     path = save_checkpoint(tmp_path, 1, model, None, None, state)
     strict((path / "state.json").read_text())
     found = load_checkpoint(path, model)

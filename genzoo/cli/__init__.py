@@ -11,13 +11,23 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 import click
 
 from genzoo import __version__
-from genzoo.errors import DivergedError, GenzooError, Interrupted, PluginError, UsageError, WorkerLost, describe
+from genzoo.errors import (
+    DivergedError,
+    GenzooError,
+    Interrupted,
+    PluginError,
+    UsageError,
+    WorkerLost,
+    describe,
+    is_out_of_memory,
+)
 from genzoo.process import without_window
 from genzoo.text import one_line, visible_streams
 
@@ -187,13 +197,15 @@ def _report(error: BaseException, debug: bool) -> int:
     if isinstance(error, click.ClickException):
         return _print(error.format_message(), "", error.exit_code)
     if isinstance(error, Interrupted):
-        click.echo(one_line(str(error)), err=True)
+        _tell(str(error))
         return error.exit_code
     if isinstance(error, GenzooError):
         return _print(error.message, error.hint, error.exit_code)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
-        click.echo("Interrupted.", err=True)
+        _tell("Interrupted.")
         return 130
+    if is_out_of_memory(error):
+        return _print("memory ran out.", "Try fewer images at a time or a smaller model; close other programs.", 1)
     if isinstance(error, OSError) and _is_storage(error):
         return _print(str(error), "Free or choose another disk, and try again.", 7)
     if isinstance(error, ModuleNotFoundError) and (package := _required(error.name)):
@@ -214,9 +226,9 @@ def _speaks_of(error: BaseException) -> bool:
 
 
 def _print(message: str, hint: str, code: int) -> int:
-    click.echo(one_line(f"Error: {message}"), err=True)
+    _tell(f"Error: {message}")
     if hint:
-        click.echo(one_line(hint), err=True)
+        _tell(hint)
     return code
 
 
@@ -230,6 +242,11 @@ def _required(module: str | None) -> str:
         lines = []
     name = (module or "").partition(".")[0].replace("_", "-")
     return next((line for line in lines if ";" not in line and re.split(r"[^\w-]", line)[0] == name), "")
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):  # The terminal may be closed, and the exit code tells it all the same.
+        click.echo(one_line(text), err=True)
 
 
 def _is_storage(error: OSError) -> bool:

@@ -232,7 +232,7 @@ def _resume(
 
     if name.startswith("zoo:"):
         raise UsageError("run: --resume must name a run of yours, got one that a plugin ships.")
-    folder = find_run(name, runs_root(out))
+    folder = find_run(name, runs_root(out), changes=True)
     data, dotted = data_options(dotted, "run")
     before = read_recipe(folder.config_file)
     refused = [path for path, _ in dotted if path[0] not in {"viz", "metric"}]

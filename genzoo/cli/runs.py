@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from genzoo import storage
 from genzoo.cli import console
 from genzoo.errors import GenzooError, RunExistsError, UsageError
 from genzoo.runs.find import all_runs, find_run, runs_root
-from genzoo.runs.folder import RunFolder, is_run
+from genzoo.runs.folder import RunFolder, is_own, is_run
+from genzoo.runs.identity import flat
 from genzoo.runs.per_image import Paired, paired
 from genzoo.text import one_line
+from genzoo.toml import read_toml
 
 OUT = click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -70,8 +73,8 @@ def show(run: str, out: str | None, as_json: bool) -> None:
             str(row["epoch"]),
             *_numbers(row["train"]),
             *_numbers(row.get("test")),
-            f"{row['quantities'].get('beta', float('nan')):.2f}",
-            f"{row.get('seconds', 0):.1f}",
+            f"{row.get('quantities', {}).get('beta', float('nan')):.2f}",
+            f"{row.get('seconds') or 0:.1f}",
         ]
         for row in shown
     ]
@@ -110,21 +113,19 @@ def compare(
     A metric that left its values per image in the first run and in another is compared on the images that both have: the
     mean difference and its standard error.
     """
-    import tomllib
-
     folders = [find_run(name, runs_root(out)) for name in names]
     if labels and len(labels) != len(folders):
         raise UsageError(f"runs compare: --label must be given once a run, {len(folders)} times, got {len(labels)}.")
     if figure is not None:
         _draw_comparison(Path(figure), labels or tuple(folder.path.name for folder in folders), folders, title)
-    recipes = [_flat(tomllib.loads(folder.config_file.read_text(encoding="utf-8"))) for folder in folders]
+    recipes = [flat(read_toml(folder.config_file, "run")[0]) for folder in folders]
     keys = sorted({key for recipe in recipes for key in recipe})
     differing = [key for key in keys if len({str(recipe.get(key)) for recipe in recipes}) > 1]
     rows = [[key, *(str(recipe.get(key, "-")) for recipe in recipes)] for key in differing]
     summaries = [_summary(folder) for folder in folders]
     for name in _NUMBERS:
-        values = [summary["numbers"] for summary in summaries]
-        rows.append([f"test {name}", *(f"{value[name]:z.2f}" if value else "-" for value in values)])
+        place = _NUMBERS.index(name)
+        rows.append([f"test {name}", *(_numbers(summary["numbers"])[place] for summary in summaries)])
     pairs = _paired_differences(folders)
     if as_json:
         fields = {row[0]: row[1:] for row in rows}
@@ -181,7 +182,7 @@ def record(
 @OUT
 def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
     """Remove runs and all that they hold."""
-    folders = [_removable(name, out) for name in names]
+    folders = list({folder.path.resolve(): folder for folder in (_removable(name, out) for name in names)}.values())
     for folder in folders:
         if not yes:
             try:
@@ -193,7 +194,9 @@ def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
             if not agreed:
                 console.say(f"Kept {folder.path}", err=True)
                 continue
-        storage.remove_folder(folder.path)
+        # Held, so that nobody resumes it meanwhile; Windows removes nothing that is open.
+        with folder.locked() if os.name == "posix" else nullcontext():
+            storage.remove_folder(folder.path)
         console.say(f"Removed {folder.path}")
 
 
@@ -229,25 +232,43 @@ def _removable(name: str, out: str | None) -> RunFolder:
     with suppress(OSError):  # A name that is too long for a file.
         if Path(name).exists() and not is_run(Path(name)):
             raise UsageError(f"runs rm: {name} is no run folder; nothing was removed.", "See `genzoo runs list`.")
-    folder = find_run(name, runs_root(out))
-    if folder.path.is_symlink() or folder.path.resolve() in Path.cwd().resolve().parents:
-        raise UsageError(f"runs rm: {folder.path} is a link or holds the current folder; nothing was removed.")
+    folder = find_run(name, runs_root(out), changes=True)
+    if folder.path.is_symlink():
+        raise UsageError(f"runs rm: {folder.path} is a link; nothing was removed.", "Name the folder that it leads to.")
+    place = folder.path.resolve()
+    kept = {"the current folder": _current_folder(), "the folder of runs": runs_root(out), "your home": Path.home()}
+    for what, path in kept.items():
+        if path is not None and path.resolve().is_relative_to(place):
+            raise UsageError(f"runs rm: {folder.path} is or holds {what}; nothing was removed.", "Leave it first.")
+    if others := [path.parent for path in place.rglob("run.json") if path.parent != place]:
+        raise UsageError(f"runs rm: {folder.path} holds another run, {others[0]}; nothing was removed.")
+    if not is_own(folder):
+        raise UsageError(f"runs rm: {folder.path} is not known to be a run; nothing was removed.")
     if folder.is_held:
         raise RunExistsError(f"runs rm: {folder.path} is being trained; nothing was removed.", "Stop it first.")
     return folder
 
 
-def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
+def _current_folder() -> Path | None:
     try:
+        return Path.cwd()
+    except OSError:  # It was removed.
+        return None
+
+
+def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
+    record: dict[str, Any] = {"status": "damaged"}
+    rows: list[dict[str, Any]] = []
+    last: dict[str, Any] | None = None
+    try:
+        rows, last = folder.rows("epoch"), folder.last_row()
         record = folder.record()
     except GenzooError as error:
         if strict:
             raise
         # One damaged run must not hide the others.
-        console.say(f"Warning: {error.message}", err=True)
-        record = {"status": "unreadable"}
-    last = folder.last_row()
-    tested = last if last and "test" in last else next((r for r in reversed(folder.rows("epoch")) if "test" in r), last)
+        console.say(f"Warning: {folder.path.name}: {error.message}", err=True)
+    tested = last if last and "test" in last else next((row for row in reversed(rows) if "test" in row), last)
     return {
         "name": folder.path.name,
         "path": str(folder.path),
@@ -265,12 +286,6 @@ def _status(folder: RunFolder, record: dict[str, Any]) -> str:
 
 
 def _numbers(numbers: dict[str, Any] | None) -> list[str]:
-    return [f"{numbers[name]:z.2f}" if numbers else "-" for name in _NUMBERS]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return {k: v for i, item in enumerate(value) for k, v in _flat(item, f"{prefix}{i}.").items()}
-    return {prefix.rstrip("."): value}
+    return [
+        f"{value:z.2f}" if isinstance(value := (numbers or {}).get(name), float | int) else "-" for name in _NUMBERS
+    ]

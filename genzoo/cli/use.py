@@ -114,8 +114,10 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
     if loaded.loaded.data.differences:
         click.echo("The numbers are of other data than the run's, and are not kept in its run.json.", err=True)
     elif not run.startswith("zoo:"):
-        record = loaded.record
-        loaded.folder.write_record({**record, "metrics": {**record.get("metrics", {}), **keep(results, loaded.folder)}})
+        with loaded.folder.locked(seconds=5):
+            record = loaded.record
+            metrics = {**record.get("metrics", {}), **keep(results, loaded.folder)}
+            loaded.folder.update_record(metrics=metrics)
     context.exit(_complain(results, "metric"))
 
 

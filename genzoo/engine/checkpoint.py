@@ -22,7 +22,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from genzoo import storage
-from genzoo.errors import CorruptError
+from genzoo.bounded import read_json, read_text
+from genzoo.engine.checkpoint_shape import ManifestShape, StateShape
+from genzoo.errors import CorruptError, UsageError
 from genzoo.plain import spelled, unspelled
 
 MANIFEST = "manifest.json"
@@ -45,6 +47,8 @@ def save_checkpoint(
     loss: nn.Module | None,
     state: Mapping[str, Any],
     earlier: torch.optim.Optimizer | None = None,
+    *,
+    identity: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``folder/step-N`` by the protocol above and point ``LAST`` at it.
 
@@ -56,6 +60,7 @@ def save_checkpoint(
         loss: Its state dict is stored if it has one.
         state: JSON-able; what `load_checkpoint` gives back.
         earlier: Optimizer of the stage before this one, without which that stage could not be gone on with.
+        identity: Which run the checkpoint is of, for the manifest; see `genzoo.runs.identity`.
 
     Returns:
         The checkpoint's folder.
@@ -71,17 +76,18 @@ def save_checkpoint(
     }
     if loss is not None and not loss.state_dict():
         del files["loss.safetensors"]
-    scalars: dict[str, Any] = {"optimizer": {}}
+    scalars: dict[str, Any] = {"optimizer": {}, "tensors": {}}
     for name, each in (("optimizer", optimizer), ("earlier", earlier)):
         if each is not None:
             tensors, scalars[name] = _optimizer_state(each, _names(model, loss))
+            scalars["tensors"][name] = len(tensors)
             files[f"{name}.safetensors"] = _pack(tensors)
     files["state.json"] = json.dumps(spelled({"step": step, **scalars, **state}), allow_nan=False).encode()
     storage.make_folder(staged)
     try:
         for name, data in files.items():
             storage.write_new(staged / name, data)
-        storage.write_new(staged / MANIFEST, _manifest(step, staged, files))
+        storage.write_new(staged / MANIFEST, _manifest(step, staged, files, identity))
         storage.sync_folder(staged)
         if final.exists():
             # It is of the same step but an earlier moment, or damaged; `find` sees it until the new one is in place.
@@ -112,14 +118,13 @@ def verify(path: Path) -> dict[str, Any]:
     Raises:
         CorruptError: If not, naming the file.
     """
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        files = {str(name): (row["size"], row["sha256"]) for name, row in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptError(f"checkpoint: {path.name} has no readable manifest ({error}).") from None
+    manifest = read_manifest(path)
+    files = {name: (row["size"], row["sha256"]) for name, row in manifest["files"].items()}
+    if (named := _step_of(path)) is not None and named != manifest["step"]:
+        raise CorruptError(f"checkpoint: {path.name} has the manifest of step {manifest['step']}.")
     for name in {"model.safetensors", "state.json", *files}:
         file = path / name
-        if name not in files or Path(name).name != name or not file.is_file():
+        if name not in files or not file.is_file():
             raise CorruptError(f"checkpoint: {path.name}/{name} is missing.")
         size, digest = files[name]
         try:
@@ -128,6 +133,25 @@ def verify(path: Path) -> dict[str, Any]:
             raise CorruptError(f"checkpoint: {path.name}/{name} cannot be read ({error.strerror or error}).") from None
         if differs:
             raise CorruptError(f"checkpoint: {path.name}/{name} differs from its manifest.")
+    return manifest
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint; its files are not looked at. See `genzoo.engine.checkpoint_shape`.
+
+    Raises:
+        CorruptError: If it is none.
+        UsageError: If it was written by a newer genzoo.
+    """
+    try:
+        manifest = read_json(path / MANIFEST, ManifestShape)
+    except CorruptError as error:
+        raise CorruptError(f"checkpoint: {path.name} has no readable manifest ({error.message}).") from None
+    if manifest.get("format", FORMAT) > FORMAT:
+        raise UsageError(
+            f"checkpoint: format of {path.name} must be at most {FORMAT}, got {manifest['format']}.",
+            "Install a newer genzoo to read it.",
+        )
     return manifest
 
 
@@ -167,21 +191,44 @@ def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log
     return None
 
 
-def mend_best(folder: Path, state: Mapping[str, Any]) -> None:
-    """Let ``BEST`` name the best checkpoint that a state knows of, which a crash after ``LAST`` was written leaves undone.
+def clear_leftovers(folder: Path) -> None:
+    """Finish or remove what saves left behind whose process was killed. Nobody else may work on the run meanwhile.
 
     Args:
         folder: The run's ``checkpoints`` folder.
-        state: Of the checkpoint that the run goes on from.
     """
-    name = f"step-{state.get('best_step', 0)}"
-    if state.get("best_step") and _pointer(folder / BEST) != name and (folder / name).is_dir():
-        storage.replace(folder / BEST, name.encode())
+    for path in folder.glob(".staging-*"):
+        storage.remove_folder(path)
+    for path in folder.glob(".replaced-*"):
+        place = folder / f"step-{_step_of(path)}"
+        if not place.exists():
+            storage.rename(path, place)
+        elif _is_sound(place):
+            storage.remove_folder(path)
+    storage.remove_leftovers(folder)
+
+
+def mend_pointers(folder: Path, newest: Path, state: Mapping[str, Any]) -> None:
+    """Let ``LAST`` and ``BEST`` name what they should, which a crash between their writes leaves undone.
+
+    Args:
+        folder: The run's ``checkpoints`` folder.
+        newest: The checkpoint that the run is resumed from.
+        state: Of it; it knows the best one.
+    """
+    best = folder / f"step-{state.get('best_step', 0)}"
+    for pointer, target in ((LAST, newest), (BEST, best if state.get("best_step") else None)):
+        if target is not None and _pointer(folder / pointer) != target.name and target.is_dir():
+            storage.replace(folder / pointer, target.name.encode())
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The state of a checkpoint that `verify` accepts."""
-    return unspelled(json.loads((path / "state.json").read_text(encoding="utf-8")))
+    """The state of a checkpoint that `verify` accepts.
+
+    Raises:
+        CorruptError: If it is none: a negative count, say, or a loss that is NaN.
+    """
+    return unspelled(read_json(path / "state.json", StateShape))
 
 
 def load_checkpoint(
@@ -201,7 +248,8 @@ def load_checkpoint(
         earlier: The optimizer of the stage before; begins anew where the checkpoint has none.
 
     Raises:
-        CorruptError: If a file fails its checksum, is no safetensors file, or has other names or shapes.
+        CorruptError: If a file fails its checksum, is no safetensors file, has other names, shapes or dtypes, or holds
+            NaN.
     """
     verify(path)
     _load_module(path / "model.safetensors", model)
@@ -209,9 +257,9 @@ def load_checkpoint(
         _load_module(path / "loss.safetensors", loss)
     state = read_state(path)
     if optimizer is not None:
-        _restore_optimizer(path / "optimizer.safetensors", optimizer, _names(model, loss), state["optimizer"])
+        _restore_optimizer(path / "optimizer.safetensors", optimizer, _names(model, loss), state)
     if earlier is not None and (path / "earlier.safetensors").exists():
-        _restore_optimizer(path / "earlier.safetensors", earlier, _names(model, loss), state["earlier"])
+        _restore_optimizer(path / "earlier.safetensors", earlier, _names(model, loss), state)
     return state
 
 
@@ -240,7 +288,13 @@ def read_tensors(path: Path, shapes: Mapping[str, torch.Size] | None = None) -> 
 
 def _load_module(path: Path, module: nn.Module) -> None:
     own = module.state_dict()
-    module.load_state_dict(read_tensors(path, {name: tensor.shape for name, tensor in own.items()}))
+    found = read_tensors(path, {name: tensor.shape for name, tensor in own.items()})
+    for name, tensor in found.items():
+        if tensor.dtype != own[name].dtype:
+            raise CorruptError(f"checkpoint: {path.name}: {name} must be {own[name].dtype}, got {tensor.dtype}.")
+    for name in dict(module.named_parameters()).keys() & found.keys():
+        _refuse_nan(path, name, found[name])
+    module.load_state_dict(found)
 
 
 def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
@@ -265,9 +319,10 @@ def _pack(tensors: Mapping[str, Tensor]) -> bytes:
     return save(packed)
 
 
-def _manifest(step: int, staged: Path, files: Mapping[str, bytes]) -> bytes:
+def _manifest(step: int, staged: Path, files: Mapping[str, bytes], identity: Mapping[str, Any] | None) -> bytes:
     rows = {name: {"size": len(data), "sha256": storage.sha256(staged / name)} for name, data in files.items()}
-    return json.dumps({"format": FORMAT, "step": step, "files": rows}, indent=2).encode()
+    whose = {} if identity is None else {"identity": identity}
+    return json.dumps({"format": FORMAT, "step": step, **whose, "files": rows}, indent=2).encode()
 
 
 def _names(model: nn.Module, loss: nn.Module | None) -> dict[nn.Parameter, str]:
@@ -293,19 +348,42 @@ def _optimizer_state(
 
 
 def _restore_optimizer(
-    path: Path, optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str], scalars: Mapping[str, Any]
+    path: Path, optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str], state: Mapping[str, Any]
 ) -> None:
+    """Put the tensors of ``path``, and the numbers that ``state`` keeps under its name, back into an optimizer."""
     by_name = {name: parameter for parameter, name in names.items()}
     on_device = bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
     optimizer.state.clear()
     stored = read_tensors(path, _optimizer_shapes(path, by_name))
-    for full, value in {**stored, **scalars}.items():
+    count = state.get("tensors", {}).get(path.stem)
+    if count is None and not isinstance(optimizer, torch.optim.SGD) and state["step"] > 0 and not state.get("prior"):
+        count = max(len(stored), 1)  # Of an earlier release, which did not say how many there are.
+    if count not in (None, len(stored)):
+        raise CorruptError(f"checkpoint: {path.name} must hold {count} tensors, got {len(stored)}.")
+    for full, value in {**stored, **state.get(path.stem, {})}.items():
         name, _, key = full.rpartition("/")
         if name not in by_name:
             raise CorruptError(f"checkpoint: {path.name} is of another model: unexpected {name}.")
         parameter = by_name[name]
+        _check_kept(path, full, value, parameter)
         moves = isinstance(value, Tensor) and (value.shape == parameter.shape or on_device)
         optimizer.state[parameter][key] = _like(value, parameter) if moves else value
+
+
+def _check_kept(path: Path, name: str, value: Any, parameter: nn.Parameter) -> None:
+    """Refuse what no step leaves: moments of another dtype, NaN, and counts below zero."""
+    if not isinstance(value, Tensor):
+        value = torch.as_tensor(value, dtype=torch.float64)
+    elif value.dim() and value.dtype != parameter.dtype:
+        raise CorruptError(f"checkpoint: {path.name}: {name} must be {parameter.dtype}, got {value.dtype}.")
+    _refuse_nan(path, name, value)
+    if name.endswith("/step") and bool((value < 0).any()):
+        raise CorruptError(f"checkpoint: {path.name}: {name} must be at least 0, got {float(value.min()):g}.")
+
+
+def _refuse_nan(path: Path, name: str, value: Tensor) -> None:
+    if bool(value.isnan().any()):
+        raise CorruptError(f"checkpoint: {path.name}: {name} must be numbers, and holds NaN.")
 
 
 def _optimizer_shapes(path: Path, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Size]:
@@ -327,7 +405,7 @@ def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _sound(path: Path) -> Generator[None]:
     try:
         yield
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, OverflowError, MemoryError) as error:
         raise CorruptError(f"checkpoint: {path.name} is not a sound safetensors file: {error}.") from None
 
 
@@ -347,10 +425,23 @@ def _steps(folder: Path, *, replaced: bool = False) -> list[Path]:
     return [path for _, _, path in sorted(found)]
 
 
+def _is_sound(path: Path) -> bool:
+    try:
+        verify(path)
+    except CorruptError:
+        return False
+    return True
+
+
+def _step_of(path: Path) -> int | None:
+    match = _STEP.fullmatch(path.name) or _REPLACED.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
 def _pointer(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError):
+        return read_text(path, most=200).strip() or None
+    except CorruptError:
         return None
 
 

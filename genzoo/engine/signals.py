@@ -18,7 +18,9 @@ class StopRequested(BaseException):
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM set ``received``; a second SIGINT raises KeyboardInterrupt at once.
+    """While entered, SIGINT, SIGTERM and SIGHUP set ``received``; a second SIGINT raises KeyboardInterrupt at once.
+
+    SIGHUP comes when a terminal is closed or a connection lost; it stays ignored where it is, as under ``nohup``.
 
     Within `at_once` the first signal raises `StopRequested` by itself, since nothing there needs to be saved.
     Outside the main thread handlers cannot be installed, and the flag stays unset.
@@ -33,6 +35,9 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._receive)
+            hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
+            if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+                self._previous[hangup] = signal.signal(hangup, self._receive)
         return self
 
     def __exit__(

@@ -11,11 +11,11 @@ from typing import Any
 from genzoo import storage
 from genzoo.compose.build import build
 from genzoo.compose.plan import Plan, plan
-from genzoo.engine.checkpoint import find, mend_best
+from genzoo.engine.checkpoint import clear_leftovers, find, mend_pointers, read_manifest
 from genzoo.engine.settings import choose
 from genzoo.engine.train import State
 from genzoo.engine.workers import joined
-from genzoo.errors import UsageError
+from genzoo.errors import CorruptError, UsageError, describe, is_out_of_memory
 from genzoo.host import Host
 from genzoo.process import own_state
 from genzoo.recipe import Recipe, read_recipe
@@ -23,6 +23,7 @@ from genzoo.runs.data import DataRecord, RunData, moved, refuse_other
 from genzoo.runs.folder import RunFolder, create
 from genzoo.runs.follow import follow, lead
 from genzoo.runs.found import found_data
+from genzoo.runs.identity import RESUME_MAY_CHANGE, identity, refuse_edited, refuse_foreign
 from genzoo.runs.job import Job, as_genzoo
 from genzoo.runs.load import splits, warn_of_versions
 from genzoo.runs.outcome import Outcome
@@ -31,9 +32,6 @@ from genzoo.runs.reporter import Reporter
 from genzoo.runs.runlog import logging_to
 
 _log = logging.getLogger("genzoo.run")
-
-RESUME_MAY_CHANGE = ("epochs", "viz_every")
-"""Training options that a resumed run may change; visualizers and metrics too."""
 
 
 @own_state()
@@ -101,14 +99,15 @@ def resume(
         data: Options of the dataset that say where its files lie now, where they were moved.
 
     Raises:
-        UsageError: If the data are others, or an option differs that may not.
-        CorruptError: If no checkpoint is sound.
+        UsageError: If the data are others, an option differs that may not, or config.toml was edited.
+        CorruptError: If no checkpoint is sound, or it is of another run.
     """
     reporter = reporter or Reporter()
     with joined() as workers, folder.locked() if workers.first else nullcontext():
         before = moved(read_recipe(folder.config_file), data or {}, host)
         recipe = _changed(before, changes or {}, visualizers or {}, metrics or {})
         resolved = plan(recipe, host)
+        refuse_edited(folder, resolved, host)
         told = warn_of_versions(folder, resolved, reporter.warn)
         record: dict[str, Any] = folder.record()
         if "found" not in record and (resolved.train.limit or resolved.train.holdout):
@@ -128,13 +127,18 @@ def resume(
         record = {**record, "data": source.record()}
         formats = formats or tuple(record.get("formats", ("png",)))
         job = Job(folder, experiment, parts, host, reporter, formats, workers)
+        clear_leftovers(folder.checkpoints)
+        for place in (folder.path, folder.figures):
+            storage.remove_leftovers(place)
         checkpoint = find(folder.checkpoints, warn=reporter.warn)
         resumed = {"at": now(), "argv": list(argv), "warnings": told}
         if checkpoint is None:
             folder.rewind(0)
         else:
-            job.trainer.restore(checkpoint)
-            mend_best(folder.checkpoints, vars(job.trainer.state))
+            refuse_foreign(folder, read_manifest(checkpoint), reporter.warn)
+            with _fitting(checkpoint):
+                job.trainer.restore(checkpoint)
+            mend_pointers(folder.checkpoints, checkpoint, vars(job.trainer.state))
             if job.trainer.finished and record.get("status") == "finished":
                 lead(workers, folder.path, checkpoint, go_on=False)
                 figures = _wanted(recipe.visualizers, visualizers or {}, record.get("figures", {}))
@@ -210,6 +214,17 @@ def _recorded(folder: RunFolder) -> Generator[None]:
         raise shown from error
 
 
+@contextmanager
+def _fitting(checkpoint: Path) -> Generator[None]:
+    """A block that puts a checkpoint's state back; one of another shape than this release writes is refused."""
+    try:
+        yield
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise CorruptError(f"checkpoint: {checkpoint.name} does not fit the run: {describe(error)}.") from error
+
+
 def _wanted(parts: Mapping[str, Any], asked: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
     """Keys of what a finished run is to make: what was asked for now, and what it never came to."""
     return [key for key in parts if key in asked or key not in made]
@@ -221,4 +236,5 @@ def _keep(
     """Keep what a resumed run is made of and that it was resumed."""
     storage.replace(folder.config_file, recipe.to_toml().encode())
     times = [*record.get("resumed", []), resumed]
-    folder.write_record({**record, "components": resolved.records(), "resumed": times})
+    own = record.get("identity") or identity(resolved)
+    folder.write_record({**record, "components": resolved.records(), "resumed": times, "identity": own})

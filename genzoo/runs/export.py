@@ -7,12 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from genzoo import storage
-from genzoo.engine.checkpoint import MANIFEST, find
+from genzoo.bounded import Count, Shape, checked, read_json
+from genzoo.engine.checkpoint import MANIFEST, find, read_manifest
+from genzoo.engine.checkpoint_shape import StateShape
 from genzoo.errors import UsageError
 from genzoo.runs.folder import RunFolder
 
 _KEPT = ("model.safetensors", "loss.safetensors")
 _PRIVATE = {"argv", "git_commit", "pid", "platform", "resumed", "figures"}
+
+
+class _Settings(Shape):
+    torch: str
+    precision: str
+
+
+class _Total(Shape):
+    total: Count
+
+
+class _Images(Shape):
+    train: Count
+    test: Count
+
+
+class _Finished(Shape):
+    """What `card` says of a run."""
+
+    title: str
+    seed: Count
+    genzoo: str
+    components: dict[str, Any]
+    settings: _Settings
+    parameters: _Total
+    images: _Images
 
 
 def export_run(run: RunFolder, target: Path) -> str:
@@ -37,14 +65,15 @@ def export_run(run: RunFolder, target: Path) -> str:
     copy = RunFolder(target)
     for folder in (copy.checkpoints, copy.checkpoints / checkpoint.name):
         storage.make_folder(folder)
-    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    checked(record, _Finished, str(run.record_file))
+    state = read_json(checkpoint / "state.json", StateShape)
     files = {name: (checkpoint / name).read_bytes() for name in _KEPT if (checkpoint / name).exists()}
-    files["state.json"] = json.dumps({**state, "optimizer": {}}).encode()
+    files["state.json"] = json.dumps({**state, "optimizer": {}, "tensors": {}}).encode()
     slim = copy.checkpoints / checkpoint.name
     for name, data in files.items():
         storage.write_new(slim / name, data)
     rows = {name: {"size": len(data), "sha256": storage.sha256(slim / name)} for name, data in files.items()}
-    manifest = {"format": 1, "step": state["step"], "files": rows}
+    manifest = {**read_manifest(checkpoint), "files": rows}
     storage.write_new(slim / MANIFEST, json.dumps(manifest, indent=2).encode())
     storage.write_new(copy.config_file, run.config_file.read_bytes())
     storage.write_new(copy.metrics_file, run.metrics_file.read_bytes())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from genzoo import storage
-from genzoo.errors import CorruptError, UsageError
+from genzoo.errors import CorruptError, GenzooError, UsageError
 from genzoo.host import InstalledResource, host
 from genzoo.runs.folder import RunFolder, is_run, open_run
+
+_log = logging.getLogger("genzoo.run")
 
 RUNS_VARIABLE = "GENZOO_RUNS"
 """Environment variable that names the folder of runs, instead of ``runs``."""
@@ -27,8 +30,14 @@ def all_runs(root: Path) -> Iterator[RunFolder]:
         yield RunFolder(path)
 
 
-def find_run(name: str, root: Path | None = None) -> RunFolder:
+def find_run(name: str, root: Path | None = None, *, changes: bool = False) -> RunFolder:
     """A run by folder, by ``last``, by the name (or a unique part of the name) of its folder, or by ``zoo:NAME``.
+
+    Args:
+        name: The run.
+        root: Folder of runs.
+        changes: Whether the run is to be changed. Then ``last`` is the newest run also where that is damaged; otherwise
+            it is the newest one that can be read.
 
     Raises:
         UsageError: If there is none, or the part of a name fits several.
@@ -49,13 +58,24 @@ def find_run(name: str, root: Path | None = None) -> RunFolder:
     if name == "last":
         if not runs:
             raise UsageError(f"run: there is no run in {root}.", "Start one with `genzoo run vae`.")
-        return runs[-1]
+        return runs[-1] if changes else _newest_readable(runs)
     found = [run for run in runs if name and name in run.path.name]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(f"run: {name!r} fits {len(found)} runs in {root}.", "Give more of the name.")
     raise UsageError(f"run: {name!r} is no run folder.", f"See `genzoo runs list`; the runs looked at are in {root}.")
+
+
+def _newest_readable(runs: list[RunFolder]) -> RunFolder:
+    for run in reversed(runs):
+        try:
+            run.record()
+        except GenzooError as error:
+            _log.warning("%s It is passed over as the last run.", error.message)
+        else:
+            return run
+    return runs[-1]
 
 
 def _shipped(resource: InstalledResource) -> RunFolder:
@@ -72,4 +92,4 @@ def _shipped(resource: InstalledResource) -> RunFolder:
             f"run: the weights of {resource.label} are not those that it declares.",
             f"Reinstall it: pip install --force-reinstall {resource.distribution}",
         )
-    return run
+    return RunFolder(run.path, vouched=bool(stated))

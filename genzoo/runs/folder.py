@@ -9,25 +9,27 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from genzoo import storage
-from genzoo.errors import CorruptError, RunExistsError, StorageError, UsageError
+from genzoo.bounded import Shape, checked, lines, parse_json, read_json
+from genzoo.errors import CorruptError, GenzooError, RunExistsError, UsageError
 from genzoo.plain import plain, read_record, read_row
+from genzoo.runs.lock import held, is_held
+from genzoo.runs.shape import ROWS, RecordShape, RowShape
 from genzoo.text import json_text
 
 SCHEMA = 1
 """Version of run.json."""
 
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_STAMP = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
-_STAMP_LENGTH = len("20260101T000000Z-000000")
+_STAMP = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{6})")
+_TIME = "%Y%m%dT%H%M%SZ"
+_MOST = 0xFFFFFF
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -36,10 +38,12 @@ class RunFolder:
 
     Args:
         path: The folder; `create` makes one, `open_run` opens one.
+        vouched: Whether its files are known to be those that a plugin ships.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, vouched: bool = False) -> None:
         self.path = path
+        self.vouched = vouched
 
     @property
     def record_file(self) -> Path:
@@ -69,19 +73,17 @@ class RunFolder:
         """run.json; a number that is not finite is NaN.
 
         Raises:
-            CorruptError: If it cannot be read.
+            CorruptError: If it cannot be read, or is no record.
             UsageError: If it was written by a newer genzoo.
         """
-        try:
-            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CorruptError(f"run: {self.record_file} cannot be read: {error}.") from None
-        if record.get("schema", 0) > SCHEMA:
+        record = read_json(self.record_file, Shape)
+        schema = record.get("schema", SCHEMA)
+        if isinstance(schema, int) and schema > SCHEMA:
             raise UsageError(
-                f"run: schema of {self.path.name} must be at most {SCHEMA}, got {record['schema']}.",
+                f"run: schema of {self.path.name} must be at most {SCHEMA}, got {schema}.",
                 "Install a newer genzoo to read this run.",
             )
-        return read_record(record)
+        return read_record(checked(record, RecordShape, str(self.record_file)))
 
     def write_record(self, record: dict[str, Any]) -> None:
         storage.replace_json(self.record_file, plain(record))
@@ -94,19 +96,29 @@ class RunFolder:
 
     def rows(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, of one kind or all; a torn last line is left out, and a number that is not
-        finite is NaN."""
-        try:
-            text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
+        finite is NaN.
+
+        Raises:
+            CorruptError: If another line is no row, naming it.
+        """
+        return [row for row in self._rows(lambda _: True) if kind is None or row["kind"] == kind]
+
+    def _rows(self, keeps: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """Rows that ``keeps`` is true of; those that it is not true of may lack what a row of their kind must have."""
         rows: list[dict[str, Any]] = []
-        for line in text.split("\n"):
-            try:
-                row = json.loads(line)
-            except ValueError:
+        for number, line, whole in lines(self.metrics_file):
+            if not line.strip():
                 continue
-            if isinstance(row, dict) and (kind is None or row.get("kind") == kind):  # pyright: ignore[reportUnnecessaryIsInstance]
-                rows.append(read_row(row))
+            source = f"{self.metrics_file}, line {number}"
+            try:
+                row = parse_json(line, RowShape, source)
+                if keeps(row):
+                    rows.append(read_row(checked(row, ROWS.get(row["kind"], Shape), source)))
+            except CorruptError as error:
+                if not whole:
+                    break  # The last line, which the process died in.
+                error.hint = "Remove that line by hand; the weights do not depend on it."
+                raise
         return rows
 
     def last_row(self) -> dict[str, Any] | None:
@@ -124,52 +136,21 @@ class RunFolder:
         goes on from a checkpoint of that epoch."""
 
         def keeps(row: dict[str, Any]) -> bool:
-            if row.get("kind") == "prior":
-                return row["prior_epoch"] <= prior_epochs
-            return row.get("kind") != "fitted" and row.get("epoch", 0) <= epochs
+            if row["kind"] == "prior":
+                return row.get("prior_epoch", 0) <= prior_epochs
+            return row["kind"] != "fitted" and row.get("epoch", 0) <= epochs
 
-        kept = [row for row in self.rows() if keeps(row)]
-        text = "".join(_line(row) + "\n" for row in kept)
+        text = "".join(_line(row) + "\n" for row in self._rows(keeps))
         storage.replace(self.metrics_file, text.encode())
 
-    @contextmanager
-    def locked(self) -> Generator[None]:
-        """Hold the run; the system frees the lock when the process ends, however it ends.
-
-        Raises:
-            RunExistsError: If another process holds it.
-            StorageError: If the lock cannot be made.
-        """
-        lock = FileLock(self.path / ".lock")
-        try:
-            # `is_held` of another process takes it for a moment.
-            lock.acquire(timeout=0.5)
-        except Timeout:
-            raise RunExistsError(
-                f"run: {self.path} is held by another process.", "Wait for it, or stop it, and try again."
-            ) from None
-        except OSError as error:
-            raise StorageError(
-                f"run: {self.path} cannot be locked: {error.strerror or error}.",
-                "Copy the run to a disk that can be written.",
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self, seconds: float = 0.5) -> AbstractContextManager[None]:
+        """Hold the run. See `genzoo.runs.lock.held`."""
+        return held(self.path, seconds)
 
     @property
     def is_held(self) -> bool:
         """Whether a process holds the run now."""
-        lock = FileLock(self.path / ".lock")
-        if not (self.path / ".lock").exists():
-            return False
-        try:
-            lock.acquire(timeout=0)
-        except (Timeout, OSError):
-            return True
-        lock.release()
-        return False
+        return is_held(self.path)
 
 
 def create(out: Path, model: str, name: str = "") -> RunFolder:
@@ -220,14 +201,25 @@ def check_out(out: Path, model: str) -> None:
 
 def _stamp(out: Path) -> str:
     """``<UTC stamp>-<6 hex>``, later in the alphabet than every run in ``out``, even if the clock was set back."""
-    newest = max((path.name[:_STAMP_LENGTH] for path in out.glob("*/*") if _STAMP.match(path.name)), default="")
-    stamp, _, taken = newest.partition("-")
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+    newest = max((stamp for path in out.glob("*/*") if (stamp := _stamp_of(path))), default=(now, -1))
     first = int.from_bytes(os.urandom(2))
-    if now > stamp:
-        return f"{now}-{first:06x}"
+    if now > newest[0] or newest[1] < 0:
+        return f"{now:{_TIME}}-{first:06x}"
     # Within one second, or before the newest run's, the number goes on from that run's.
-    return f"{stamp}-{min(int(taken, 16) + 1 + first % 1024, 0xFFFFFF):06x}"
+    number = newest[1] + 1 + first % 1024
+    time = newest[0] if number <= _MOST else newest[0] + timedelta(seconds=1)
+    return f"{time:{_TIME}}-{number if number <= _MOST else first:06x}"
+
+
+def _stamp_of(path: Path) -> tuple[datetime, int] | None:
+    """Time and number of a run folder's name; None of one that is no time, or the last that there is."""
+    match = _STAMP.match(path.name)
+    try:
+        time = datetime.strptime(match[1], _TIME) if match else None
+    except ValueError:
+        return None
+    return (time, int(match[2], 16)) if match and time and time.year < 9999 else None
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -240,6 +232,16 @@ def is_run(path: Path) -> bool:
         return (path / "run.json").is_file() and (path / "config.toml").is_file()
     except OSError:
         # A name that is too long for the system.
+        return False
+
+
+def is_own(run: RunFolder) -> bool:
+    """Whether genzoo is known to have made a folder: it has a run's name, or a record that says what a run's does."""
+    if _STAMP.match(run.path.resolve().name):
+        return True
+    try:
+        return {"schema", "status"} <= run.record().keys()
+    except GenzooError:
         return False
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from genzoo.engine.observer import Tick
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
-from genzoo.errors import GenzooError, Interrupted, WorkerLost, describe
+from genzoo.errors import GenzooError, Interrupted, WorkerLost, describe, is_out_of_memory
 from genzoo.host import Host, Problem
 from genzoo.interfaces.scheduler import Progress
 from genzoo.runs.closing import findings_of
@@ -96,11 +97,16 @@ class Job:
             trainer.loss,
             trainer.snapshot(),
             trainer.earlier_optimizer,
+            identity=self._identity,
         )
         if best:
             storage.replace(self.folder.checkpoints / BEST, path.name.encode())
         prune(self.folder.checkpoints, trainer.options.keep)
         self._saved_at = trainer.total_steps_taken
+
+    @cached_property
+    def _identity(self) -> Mapping[str, Any] | None:
+        return self.folder.record().get("identity")
 
     # The job.
 
@@ -312,14 +318,9 @@ def as_genzoo(error: BaseException, *, trained: bool = True) -> GenzooError:
     """
     if isinstance(error, GenzooError):
         return error
-    text = describe(error)
-    if (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "not enough memory" in text
-        or "out of memory" in text
-    ):
+    if is_out_of_memory(error):
         return GenzooError(
             "run: the device ran out of memory.",
             "Try a smaller --batch-size." if trained else "Model and images must fit; try a smaller model or --limit.",
         )
-    return GenzooError(f"run: {text}.", "The traceback is in the run's run.log.")
+    return GenzooError(f"run: {describe(error)}.", "The traceback is in the run's run.log.")

@@ -15,7 +15,7 @@ from torch import Tensor
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
 from genzoo.drawing import draw_rows
-from genzoo.engine.checkpoint import BEST, RETRIES, find, load_checkpoint
+from genzoo.engine.checkpoint import BEST, RETRIES, find, load_checkpoint, read_manifest
 from genzoo.engine.settings import choose
 from genzoo.errors import CorruptError, UsageError
 from genzoo.host import Host
@@ -26,6 +26,7 @@ from genzoo.randomness import derive
 from genzoo.recipe import TrainOptions, read_recipe
 from genzoo.runs.data import DataRecord, Numbered, Parts, RunData, moved, warn_of_other
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.identity import refuse_edited, refuse_foreign
 from genzoo.types import Split
 
 _log = logging.getLogger("genzoo.run")
@@ -85,8 +86,8 @@ def load_run(
         warn: Told of damaged checkpoints, of plugins at another version than the run recorded, and of other data.
 
     Raises:
-        UsageError: If the run has no checkpoint yet, or no best one.
-        CorruptError: If no checkpoint is intact.
+        UsageError: If the run has no checkpoint yet, or no best one, or its config.toml was edited.
+        CorruptError: If no checkpoint is intact, or it is of another run.
         PluginError: If a plugin of the run is absent or broken.
     """
     if best and not (folder.checkpoints / BEST).is_file():
@@ -100,6 +101,7 @@ def load_run(
             f"run: {folder.path} has no checkpoint yet.", "Wait for its first epoch, or resume it with `--resume`."
         )
     resolved = plan(moved(read_recipe(folder.config_file), data or {}, host), host)
+    refuse_edited(folder, resolved, host)
     warn_of_versions(folder, resolved, warn)
     recorded = DataRecord.read(folder.record(), str(folder.record_file))
     source = RunData(resolved, recorded, warn_of_other(warn), warn)
@@ -128,6 +130,7 @@ def _load_newest(
         if checkpoint is None:
             break
         try:
+            refuse_foreign(folder, read_manifest(checkpoint), warn)
             return checkpoint, load_checkpoint(checkpoint, experiment.model, loss=experiment.loss)
         except CorruptError:
             if checkpoint.exists():

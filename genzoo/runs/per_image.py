@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genzoo import storage
+from genzoo.bounded import UNREADABLE_ZIP, refuse_large_arrays
 from genzoo.errors import CorruptError
 from genzoo.runs.folder import RunFolder
 
@@ -73,9 +73,11 @@ def read(run: RunFolder, key: str) -> dict[str, NDArray[Any]] | None:
     path = run.path / "metrics" / f"{key}.npz"
     try:
         # From memory, since numpy leaves a damaged file open.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+        data = path.read_bytes()
+        refuse_large_arrays(data)
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             found = {name: stored[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE_ZIP as error:
         raise CorruptError(f"run: {path} cannot be read: {error}.", "Measure it again with `genzoo eval`.") from None
     sizes = {array.shape for array in found.values()}
     if (

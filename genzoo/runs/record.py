@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 from genzoo import __version__
 from genzoo.compose.plan import Plan
 from genzoo.declare import API_VERSION
+from genzoo.runs.commit import commit_of
 from genzoo.runs.folder import SCHEMA
+from genzoo.runs.identity import identity
 
 
 def first_record(resolved: Plan, argv: Sequence[str]) -> dict[str, Any]:
@@ -29,8 +30,9 @@ def first_record(resolved: Plan, argv: Sequence[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
-        "git_commit": _git_commit(),
+        "git_commit": commit_of(Path.cwd()),
         "components": resolved.records(),
+        "identity": identity(resolved),
     }
 
 
@@ -41,22 +43,7 @@ def processor() -> str:
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.processor() or platform.machine()
-
-
-def _git_commit() -> str | None:
-    """The commit of the folder that the run is started from, None outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    return next(iter(names), "") or platform.machine()
 
 
 def now() -> str:

@@ -23,13 +23,13 @@ it has not all the metrics.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from genzoo import storage
+from genzoo.bounded import Shape, read_json
 from genzoo.compose.plan import Plan, plan
 from genzoo.errors import GenzooError
 from genzoo.host import Host
@@ -125,12 +125,14 @@ def _run(key: str, recipe: Recipe, folder: Path, out: Path, host: Host, reporter
     from genzoo.runs.execute import resume, start
 
     index = folder / "runs.json"
-    known: dict[str, str] = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
+    known = _known(index)
     resolved = plan(recipe, host)
     before = Path(known[key]) if key in known else None
     if before is not None and is_run(before):
         existing = RunFolder(before)
-        if not _repeats(existing, read_recipe_text(resolved.recipe()), host):
+        if damage := _damage(existing):
+            reporter.warn(f"{damage} It is run anew.")
+        elif not _repeats(existing, read_recipe_text(resolved.recipe()), host):
             reporter.note(f"{before} was made with other options; it is run anew.")
         elif existing.record().get("status") == "finished":
             reporter.note(f"{before} is finished and used again.")
@@ -157,11 +159,28 @@ def _finished_run(recipe: Recipe, out: Path, host: Host) -> RunFolder | None:
     wanted = read_recipe_text(recipe)
     for run in reversed(list(all_runs(out))):
         try:
-            if run.record().get("status") == "finished" and _repeats(run, wanted, host):
+            if run.record().get("status") == "finished" and not _damage(run) and _repeats(run, wanted, host):
                 return run
         except GenzooError:
             continue
     return None
+
+
+def _known(index: Path) -> dict[str, str]:
+    """Experiment and seed → the folder of its run."""
+    found = read_json(index, Shape) if index.exists() else {}
+    return {key: place for key, place in found.items() if isinstance(place, str)}
+
+
+def _damage(run: RunFolder) -> str:
+    """What is wrong with a run's files; empty where they can be read."""
+    try:
+        run.record()
+        run.rows()
+        read_recipe(run.config_file)
+    except GenzooError as error:
+        return error.message
+    return ""
 
 
 def _repeats(run: RunFolder, wanted: Recipe, host: Host) -> bool:

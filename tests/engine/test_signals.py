@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, sent for real, in training, evaluation, saving and drawing; and who may hold a run."""
+"""SIGINT, SIGTERM and SIGHUP, sent for real, in training, evaluation, saving and drawing; and who may hold a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ FLAGS = shlex.split(
     "--data digits --data.shift 1 --network mlp --network.hidden 16 --scheduler linear-warmup --scheduler lr=cosine "
     "--scheduler.beta.epochs 2 --scheduler.beta.unit step --batch-size 16 --precision fp32 --device cpu"
 )
-SIGNALS = [pytest.param(signal.SIGINT, 130, id="int"), pytest.param(signal.SIGTERM, 143, id="term")]
+SIGNALS = [
+    pytest.param(signal.SIGINT, 130, id="int"),
+    pytest.param(signal.SIGTERM, 143, id="term"),
+    pytest.param(signal.SIGHUP, 129, id="hup"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,9 @@ TWO_STAGES: dict[str, Any] = {
 }
 """A prior that is fitted after training, and a learning rate that does not depend on the number of epochs."""
 
+STATE = {"epochs_done": 1, "step_in_epoch": 0}
+"""The least that a checkpoint's state says."""
+
 
 def finished(out: Path, **changes: Any) -> RunFolder:
     return start(resolved(**changes), host(), out=out).folder
@@ -177,7 +180,7 @@ def test_tied_weights_and_views_are_saved_and_loaded(tmp_path: Path) -> None:
     optimizer = torch.optim.Adam(model.parameters())
     model.b(model.a(torch.ones(1, 3))).sum().backward()
     optimizer.step()
-    path = save_checkpoint(tmp_path, 1, model, optimizer, None, {})
+    path = save_checkpoint(tmp_path, 1, model, optimizer, None, STATE)
     again = Tied()
     load_checkpoint(path, again, torch.optim.Adam(again.parameters()))
     for name, value in model.state_dict().items():
@@ -187,7 +190,7 @@ def test_tied_weights_and_views_are_saved_and_loaded(tmp_path: Path) -> None:
 def test_what_a_loss_learns_is_saved_and_loaded(tmp_path: Path) -> None:
     model, loss, again = nn.Linear(2, 2), nn.BatchNorm1d(2), nn.BatchNorm1d(2)
     loss(torch.randn(8, 2))
-    path = save_checkpoint(tmp_path, 1, model, torch.optim.Adam(model.parameters()), loss, {})
+    path = save_checkpoint(tmp_path, 1, model, torch.optim.Adam(model.parameters()), loss, STATE)
     load_checkpoint(path, nn.Linear(2, 2), None, again)
     assert int(again.get_buffer("num_batches_tracked")) == 1
     assert torch.equal(again.get_buffer("running_mean"), loss.get_buffer("running_mean"))
