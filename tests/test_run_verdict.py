@@ -360,6 +360,10 @@ def test_an_ignored_label_is_told() -> None:
     ignored = replace(HEALTHY, label_use=Margin(0.02, 0.03))
     assert "The label is ignored: decoding with a wrong one costs 0.02 nats." in told(ignored)
     assert "fault" in severities(ignored)
+    # What is left of the decoder's first weights moves an image a little, whatever the label says.
+    assert "The label is hardly read: decoding with a wrong one costs 1.40 nats." in told(
+        replace(HEALTHY, label_use=Margin(1.4, 0.1))
+    )
 
 
 def test_a_total_above_the_constant_images_is_told() -> None:

@@ -166,9 +166,10 @@ def _of_one_level(e: Evidence, level: LevelUse) -> list[Finding]:
 
 def _of_label(e: Evidence) -> list[Finding]:
     use = e.label_use
-    if use is None or use.mean > max(LEAST_USE, _error(use)):
+    if use is None or use.mean > max(LEAST_USE, _error(use), WEAK_GAIN * e.scale):
         return []
-    text = f"The label is ignored: decoding with a wrong one costs {use.mean:z.2f} nats"
+    how = "ignored" if use.mean <= LEAST_USE else "hardly read"
+    text = f"The label is {how}: decoding with a wrong one costs {use.mean:z.2f} nats"
     if e.early:
         return [Finding("note", f"{text}, after {e.steps} steps.")]
     return [
