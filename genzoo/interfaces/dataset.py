@@ -18,6 +18,8 @@ class Dataset(ABC):
         - ``spec``: an `ImageSpec`, known once constructed, before any split is read where that is possible.
         - `split`: the whole split, in memory or memory-mapped (`genzoo.parts.decoded`), the same at each call.
         - Optionally `transform` (augmentation, dynamic binarization) and ``factor_names``, ``factor_sizes``.
+        - Optionally ``judge_accuracy``: the accuracy on held-out training images, in [0, 1], that a classifier must have
+          to judge samples of this data (`genzoo.parts.judge`). None: at most 0.6 of the nearest class mean's errors.
         - Optionally `render`, where images are made from their factors, and `identifiable`, where several combinations of
           factors give the same image.
         - Optionally `names`, where images come from files.
@@ -30,6 +32,7 @@ class Dataset(ABC):
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
     splits: tuple[str, ...] = ("train", "test")
+    judge_accuracy: float | None = None
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -100,6 +100,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_accuracy_a_class_and_the_worst_one() -> None:
     numbers = metric().evaluate(view([0, 1, 1]))
     assert numbers["judge"] >= 0.99
+    assert numbers["judge-held-out"] >= numbers["judge-least"]
     assert [numbers[f"class-{label}"] for label in range(3)] == [1, 1, 0]
     assert numbers[""] == pytest.approx(2 / 3)
     assert (numbers["worst"], numbers["worst-class"]) == (0, 2)
@@ -133,10 +134,104 @@ def test_mean_distance_by_hand() -> None:
     assert mean_distance(images) == pytest.approx((5 + 0 + 5) / 3)
 
 
+class Noisy(Bands):
+    """Bands under so much noise that classifiers err; ``mislabelled`` wrongs the labels of one split."""
+
+    def __init__(self, noise: float, mislabelled: str = "") -> None:
+        super().__init__()
+        self.noise, self.mislabelled = noise, mislabelled
+
+    def split(self, name: str) -> Split:
+        generator = torch.Generator().manual_seed(len(name))
+        labels = torch.arange(1200) % 3
+        noise = torch.randn(1200, 1, 8, 8, generator=generator) * self.noise
+        wrong = (labels + 1) % 3 if name == self.mislabelled else labels
+        return Split((patterns(labels) + noise).clamp(0, 1), wrong)
+
+
+class Declared(Bands):
+    judge_accuracy = 0.995
+
+
+class Imbalanced(Bands):
+    """Sorted by class: 300, 90 and 10 images."""
+
+    def split(self, name: str) -> Split:
+        labels = torch.tensor([0] * 300 + [1] * 90 + [2] * 10)
+        noise = torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(len(name))) * 0.1
+        return Split(patterns(labels) + noise, labels)
+
+
 def test_a_poor_judge_gives_no_result() -> None:
-    with pytest.raises(GenzooError, match=r"at least 99\.00%, got [\d.]+%, so that its verdict is void") as caught:
+    with pytest.raises(GenzooError, match=r"held-out training images must be at least 100\.00%, got [\d.]+%") as caught:
         metric(judge_images=1).evaluate(view([0, 1, 2]))
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("asked", [0.0, 0.9])
+def test_what_the_caller_asks_for_overrules_the_data_set(asked: float) -> None:
+    made, _ = judge_of(Declared(), JudgeSettings(images=4096, least_accuracy=asked))
+    assert made.gate is not None
+    assert made.gate.least == asked
+
+
+def test_the_data_set_may_declare_what_its_judge_must_have() -> None:
+    made, _ = judge_of(Declared(), QUICK)
+    assert made.gate is not None
+    assert made.gate.least == 0.995
+    with pytest.raises(GenzooError, match=r"at least 99\.50%"):
+        judge_of(Declared(), JudgeSettings(images=1))
+
+
+@pytest.mark.parametrize("noise", [0.9, 1.4])
+def test_the_gate_follows_how_hard_the_data_are(noise: float) -> None:
+    with pytest.raises(GenzooError, match="is void"):
+        judge_of(Noisy(noise), JudgeSettings(images=1))
+    made, _ = judge_of(Noisy(noise), JudgeSettings(images=1, least_accuracy=0.0))
+    assert made.gate is not None
+    # Where the nearest class mean errs, a judge may err too, and 99 % would be out of reach of any.
+    assert 0.5 < made.gate.class_mean < 0.99
+    asked = JudgeSettings(images=4096, least_accuracy=1 - judge.ERROR_RATIO * (1 - made.gate.class_mean))
+    with pytest.raises(GenzooError, match=f"at least {asked.least_accuracy:.2%}"):
+        judge_of(Noisy(noise), JudgeSettings(images=1))
+
+
+def test_the_gate_is_not_decided_by_test_images() -> None:
+    made, accuracy = judge_of(Noisy(0.1, mislabelled="test"), QUICK)
+    assert accuracy == 0
+    assert made.gate is not None
+    assert made.gate.accuracy == 1
+
+
+@pytest.mark.parametrize(("dataset", "classes"), [(Bands(), [22, 22, 22]), (Imbalanced(), [49, 15, 2])])
+def test_images_are_held_out_in_every_class_and_not_trained_on(
+    dataset: Dataset, classes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    monkeypatch.setattr(judge, "random_shift", lambda image, by: seen.append(image) or image)
+    made, _ = judge_of(dataset, JudgeSettings(images=4096, least_accuracy=0.0))
+    whole = dataset.split("train")
+    assert whole.labels is not None
+    trained = torch.cat(seen).flatten(1).unique(dim=0)
+    away = [not (image.flatten() == trained).all(1).any() for image in whole.batch().image]
+    assert torch.bincount(whole.labels[torch.tensor(away)], minlength=3).tolist() == classes
+    assert made.gate is not None
+    assert made.gate.images == sum(classes)
+
+
+def test_another_seed_holds_out_other_images_and_another_number_is_another_judge(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "_WORTH_KEEPING", 0)
+    for settings in (QUICK, JudgeSettings(images=4096, holdout=30), JudgeSettings(images=4096, seed=1)):
+        judge_of(Bands(), settings)
+    assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_too_few_images_to_hold_any_out_are_refused(count: int) -> None:
+    with pytest.raises(UsageError, match=f"at least six, so that some can be held out, got {count}"):
+        judge_of(Bands(count=count), QUICK)
 
 
 def test_data_without_labels_is_refused() -> None:

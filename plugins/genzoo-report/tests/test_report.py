@@ -98,7 +98,7 @@ def test_class_kept_reads_every_class_from_its_own_prior(monkeypatch: pytest.Mon
         seen.append((codes, labels))
         return 1.0
 
-    monkeypatch.setattr(class_kept, "judge_of", lambda *args, **options: (None, 1.0))
+    monkeypatch.setattr(class_kept, "judge_of", lambda *args, **options: (SimpleNamespace(gate=None), 1.0))
     monkeypatch.setattr(class_kept, "encode", lambda *args: SimpleNamespace(top=torch.zeros(1, 2)))
     monkeypatch.setattr(class_kept, "_agreement", agreement)
     options = ClassKeptOptions(codes=7, steps=3)

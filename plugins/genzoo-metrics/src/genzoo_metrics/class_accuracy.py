@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genzoo.drawing import draw_rows
 from genzoo.interfaces import Measurement, Metric, RunView
-from genzoo.parts.judge import JudgeSettings, judge_of
+from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.randomness import derive
 from genzoo.types import Capability
 from genzoo_metrics.options import ClassAccuracyOptions
@@ -29,7 +29,8 @@ class ClassAccuracy(Metric):
     ``per_class`` samples of each class with z from the prior, once as the decoder's mean (the metric's own number, and
     ``class-0`` and so on) and once as a draw of p(x|z) (``samples``, ``samples-class-0`` and so on). ``worst`` is the
     least accuracy of a class by the means and ``worst-class`` that class; ``samples-worst`` likewise. ``judge`` is the
-    judge's own accuracy on the real test images.
+    judge's own accuracy on the real test images, ``judge-held-out`` that on training images held out from it, which must
+    be at least ``judge-least``.
 
     ``diversity`` is the mean Euclidean distance between two means of a class, averaged over classes, and
     ``diversity-real`` that of real test images: an accurate model that draws one image a class has diversity 0.
@@ -53,8 +54,8 @@ class ClassAccuracy(Metric):
         own = self._own
         return (
             f"{own.per_class} samples a class from the prior, decoder means and draws, classified by a CNN trained on "
-            f"{own.judge_images} real training images (seed {own.judge_seed}, accuracy on real test images at least "
-            f"{own.judge_accuracy:.2%}); diversity is the mean Euclidean distance within a class"
+            f"{own.judge_images} real training images (repeats counted, seed {own.judge_seed}) and gated on held-out ones; "
+            "diversity is the mean Euclidean distance within a class"
         )
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
@@ -73,7 +74,7 @@ class ClassAccuracy(Metric):
                 found.append((judge.classify(images) == label).double().mean().item())
                 if kind == "":
                     distances.append(mean_distance(images))
-        numbers = {"judge": judge_accuracy, "diversity": sum(distances) / classes}
+        numbers = {**of_the_judge(judge, judge_accuracy), "diversity": sum(distances) / classes}
         real = _real_diversity(run, classes, own.per_class)
         if real is not None:
             numbers["diversity-real"] = real
@@ -84,6 +85,12 @@ class ClassAccuracy(Metric):
             numbers[f"{prefix}worst-class"] = float(found.index(min(found)))
             numbers |= {f"{prefix}class-{label}": value for label, value in enumerate(found)}
         return Measurement(numbers, units={name: unit for name, unit in _UNITS.items() if name in numbers})
+
+
+def of_the_judge(judge: Judge, accuracy: float) -> dict[str, float]:
+    """What is to be known of the judge beside its verdict."""
+    assert judge.gate is not None
+    return {"judge": accuracy, "judge-held-out": judge.gate.accuracy, "judge-least": judge.gate.least}
 
 
 def mean_distance(images: Tensor) -> float:

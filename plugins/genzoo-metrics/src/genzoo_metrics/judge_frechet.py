@@ -13,6 +13,7 @@ from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.randomness import derive
 from genzoo.types import Capability
+from genzoo_metrics.class_accuracy import of_the_judge
 from genzoo_metrics.options import JudgeFrechetOptions
 
 CHUNK = 500
@@ -54,7 +55,7 @@ class JudgeFrechet(Metric):
         own = self._own
         return (
             f"Fréchet distance of normals fitted to 128 features of a CNN trained on {own.judge_images} real training "
-            f"images (seed {own.judge_seed}), {images}; not FID"
+            f"images (repeats counted, seed {own.judge_seed}), {images}; not FID"
         )
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
@@ -66,7 +67,8 @@ class JudgeFrechet(Metric):
         if len(test) < 2:
             raise UsageError(f"judge-frechet: test images must be at least two, got {len(test)}.", "Raise --limit.")
         real = _features(judge, test.image)
-        numbers = {"judge": accuracy, "real": frechet(_features(judge, run.shuffled(len(test), "train").image), real)}
+        train = _features(judge, run.shuffled(len(test), "train").image)
+        numbers = {**of_the_judge(judge, accuracy), "real": frechet(train, real)}
         wanted = test.label if Capability.CONDITIONAL in run.model.capabilities or run.model.prior.conditional else None
         for name, mean in (("", True), ("samples", False)):
             parts: list[Tensor] = []

@@ -8,6 +8,11 @@ from pydantic import Field
 
 from genzoo.options import Options
 
+JUDGE_ACCURACY = (
+    "Accuracy on held-out training images below which the judge, and the result, is void; none: what the data set "
+    "declares, or else six tenths of the errors of the nearest class mean."
+)
+
 
 class ElboOptions(Options):
     """Options of `Elbo`."""
@@ -29,9 +34,7 @@ class ClassAccuracyOptions(Options):
     tiny: ClassVar[dict[str, Any]] = {"per_class": 8, "judge_images": 1024, "judge_accuracy": 0.0}
 
     per_class: int = Field(1000, ge=2, le=100_000, description="Samples a class.")
-    judge_accuracy: float = Field(
-        0.99, ge=0, le=1, description="Accuracy on the real test images below which the judge, and the result, is void."
-    )
+    judge_accuracy: float | None = Field(None, ge=0, le=1, description=JUDGE_ACCURACY)
     judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
     judge_seed: int = Field(0, ge=0, description="Seed of the judge's weights and training.")
 
@@ -44,8 +47,6 @@ class JudgeFrechetOptions(Options):
     images: int = Field(
         10_000, ge=2, le=1_000_000, description="Samples, and real images; fewer where there are fewer."
     )
-    judge_accuracy: float = Field(
-        0.99, ge=0, le=1, description="Accuracy on the real test images below which the judge, and the result, is void."
-    )
+    judge_accuracy: float | None = Field(None, ge=0, le=1, description=JUDGE_ACCURACY)
     judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
     judge_seed: int = Field(0, ge=0, description="Seed of the judge's weights and training.")

@@ -52,6 +52,8 @@ class Mnist(PixelDataset):
         LeCun, Bottou, Bengio and Haffner 1998, *Gradient-based learning applied to document recognition*.
     """
 
+    judge_accuracy = 0.99
+
     def __init__(self, options: MnistOptions) -> None:
         super().__init__(options)
         self._fixed = find_files(options.fixed) if options.binarize == "fixed" else None

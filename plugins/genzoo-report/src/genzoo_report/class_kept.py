@@ -22,7 +22,8 @@ class ClassKept(Metric):
     the prior depends on the class, codes are drawn from the priors of the classes in turn, and a traversal is about that
     of its class.
     The metric's own number is the least of the three. The judge is a classifier trained on real images alone; its own
-    accuracy on the real test images is ``judge_accuracy``.
+    accuracy on the real test images is ``judge_accuracy``; ``judge_held_out`` is that on training images held out from it,
+    which must be at least ``judge_least``.
 
     Args:
         options: How many codes, and the traversal's reach.
@@ -59,7 +60,10 @@ class ClassKept(Metric):
             "style_transfer": _agreement(run, judge, real, labels),
             "class_traversal": self._traversal(run, judge, labels),
         }
-        return {"": min(numbers.values()), **numbers, "judge_accuracy": accuracy}
+        told = {"judge_accuracy": accuracy}
+        if judge.gate is not None:
+            told |= {"judge_held_out": judge.gate.accuracy, "judge_least": judge.gate.least}
+        return {"": min(numbers.values()), **numbers, **told}
 
     def _traversal(self, run: RunView, judge: Judge, labels: Tensor) -> float:
         model = run.model

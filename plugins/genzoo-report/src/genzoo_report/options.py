@@ -29,8 +29,12 @@ class ClassKeptOptions(Options):
     codes: int = Field(200, ge=1, le=100_000, description="Codes (and real images) that are decoded as every class.")
     span: float = Field(3.0, gt=0, le=10, description="Reach of the traversal, in standard deviations of the prior.")
     steps: int = Field(7, ge=2, le=101, description="Steps of the traversal along each dimension.")
-    least_accuracy: float = Field(
-        0.99, ge=0, le=1, description="Accuracy on real test images that the judge must have."
+    least_accuracy: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Accuracy on held-out training images that the judge must have; none: what the data set declares, or "
+        "else six tenths of the errors of the nearest class mean.",
     )
     judge_images: int = Field(
         240_000, ge=1, le=100_000_000, description="Training images that the judge sees, counting repeats."
