@@ -154,7 +154,7 @@ def export(run: str, target: str, out: str | None) -> None:
 @click.option(
     "--as", "called", metavar="NAME", help="Name of the recipe.  [default: the installed one that it repeats]"
 )
-@click.option("--epoch", "epochs", type=click.IntRange(1), multiple=True, help="Keep that epoch's test numbers too.")
+@click.option("--epoch", "epochs", type=click.IntRange(1), multiple=True, help="Keep that epoch's numbers too.")
 @click.option("--replace", is_flag=True, help="A row of the same recipe and seed gives way.")
 @OUT
 def record(

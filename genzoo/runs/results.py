@@ -80,7 +80,7 @@ def record_results(
         file: The CSV file.
         host: Where the runs' plugins and the installed recipes come from.
         name: What the runs' recipe is called; None: the installed recipe that each of them repeats.
-        epochs: Epochs whose test numbers are kept too, as ``test.distortion@1``.
+        epochs: Epochs whose numbers are kept too, as ``test.distortion@1``.
         replace: Whether a row of the same recipe and seed gives way; it is an error otherwise.
 
     Returns:
@@ -228,7 +228,8 @@ def _row(run: RunFolder, epochs: Sequence[int]) -> dict[str, str]:
     for epoch in epochs:
         if epoch not in every:
             raise UsageError(f"runs record: --epoch must be one that {run.path} trained, got {epoch}.")
-        numbers |= {f"{name}@{epoch}": value for name, value in _numbers("test", every[epoch].get("test"))}
+        for split in _SPLITS:
+            numbers |= {f"{name}@{epoch}": value for name, value in _numbers(split, every[epoch].get(split))}
     for key, result in record.get("metrics", {}).items():
         for name, value in result.get("values", {}).items():
             numbers[f"metrics.{key}" if name in {"", key} else f"metrics.{key}.{name}"] = value

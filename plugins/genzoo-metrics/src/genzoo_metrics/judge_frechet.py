@@ -81,7 +81,7 @@ class JudgeFrechet(Metric):
         count = run.split().subset(own.images).count
         return Measurement(
             numbers,
-            units={"judge": ""},
+            units=dict.fromkeys(("judge", "judge-held-out", "judge-least"), ""),
             protocol=self._protocol(f"{len(test)} samples against {count} real test images"),
         )
 
