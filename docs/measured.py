@@ -90,11 +90,11 @@ def evaluate(expression: str, rows: Rows) -> str:
                 return cells[0]
             values = numbers(alone, rows)
             if len(values) > 1:
-                return f"{statistics.fmean(values):{style}} ± {statistics.stdev(values):{style}}"
+                return signed(f"{statistics.fmean(values):{style}} ± {statistics.stdev(values):{style}}")
         sums = OPERAND.sub(lambda match: f"({OF[match['of']](numbers(match, rows))!r})", source)
         if not ARITHMETIC.fullmatch(sums):
             raise MeasuredError(f"it has what is neither a recipe with a column nor arithmetic, {sums!r}")
-        return f"{eval(sums, {'__builtins__': {}}):{style}}"
+        return signed(f"{eval(sums, {'__builtins__': {}}):{style}}")
     except (
         MeasuredError,
         SyntaxError,
@@ -105,6 +105,11 @@ def evaluate(expression: str, rows: Rows) -> str:
         statistics.StatisticsError,
     ) as error:
         raise MeasuredError(f"{{{{ {expression} }}}} cannot be written: {error}") from None
+
+
+def signed(text: str) -> str:
+    """A number with the minus sign of print."""
+    return "−" + text[1:] if text.startswith("-") else text
 
 
 def numbers(operand: re.Match[str], rows: Rows) -> list[float]:

@@ -145,7 +145,8 @@ TABLE = [
 @pytest.mark.parametrize(
     ("expression", "text"),
     [
-        ("a/0 test.elbo", "-143.90"),
+        ("a/0 test.elbo", "−143.90"),
+        ("a test.elbo", "−144.00 ± 0.14"),
         ("a/0 -test.elbo", "143.90"),
         ("a -test.elbo", "144.00 ± 0.14"),
         ("a -test.elbo | .1f", "144.0 ± 0.1"),
@@ -164,7 +165,7 @@ TABLE = [
     ],
 )
 def test_an_expression_is_written(expression: str, text: str) -> None:
-    assert measured.evaluate(expression, TABLE).replace("-0.00", "0.00") == text
+    assert measured.evaluate(expression, TABLE).replace("−0.00", "0.00") == text
 
 
 @pytest.mark.parametrize(

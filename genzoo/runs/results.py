@@ -122,14 +122,14 @@ def record_results(
             f"{taken[0][1]}.",
             "Use --replace to put the new row in the place of the old one.",
         )
-    kept = [row for row in rows if _key(row) not in keys]
+    table = {_key(row): row for row in [*rows, *new]}
     if not file.parent.is_dir():
         storage.make_folder(file.parent)
     if recipes and not (file.parent / RECIPES).is_dir():
         storage.make_folder(file.parent / RECIPES)
     for called, recipe in recipes.items():
         storage.replace(_recipe_file(file, called), recipe.to_toml().encode())
-    storage.replace(file, to_csv([*kept, *new]).encode())
+    storage.replace(file, to_csv(list(table.values())).encode())
     return new
 
 
