@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -152,7 +153,6 @@ class Run:
         with at_rest(self.view, f"metric:{name}"):
             return {key or name: float(value) for key, value in metric.evaluate(self.view).items()}
 
-    @own_state(keep_random=False)
     @own_state()
     def diagnose(self) -> list[Finding]:
         """What is found about the trained model, measured again on its images; `verdict` is the same in one paragraph.
@@ -163,26 +163,58 @@ class Run:
 
         return findings_of(self.loaded.experiment, self.view, self.folder.last_row())
 
-    def sample(self, n: int, label: int | Sequence[int] | None = None, *, seed: int | None = None) -> Tensor:
+    @own_state(keep_random=False)
+    def sample(self, n: int, label: Any = None, *, seed: int | None = None) -> Tensor:
         """Images ``[n, C, H, W]`` in [0, 1] drawn from the model.
 
         Args:
             n: How many.
-            label: One label for all, or one an image; a conditional model without it cycles through its classes.
-            seed: Of the draw.
+            label: One label for all, or one an image, by number or by the class's name; a conditional model without it
+                cycles through its classes.
+            seed: Of the draw; None draws from torch's random state, as ``torch.rand`` does.
+
+        Raises:
+            UsageError: If a label is no class, their number is wrong, or the model takes none.
         """
+        from genzoo.given import whole
+
+        n = whole(n, "sample: n", 1)
+        seed = None if seed is None else whole(seed, "sample: seed")
         return self.model.sample(n, labels_for(self.model, n, label), seed=seed)
 
     @own_state()
-    def encode(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Posterior means ``[N, *event]`` (codes of a discrete model) of images ``[N, C, H, W]`` in [0, 1], top level."""
+    def encode(self, images: Any, label: Any = None) -> Tensor:
+        """Posterior means ``[N, *event]`` (codes of a discrete model) of images, top level.
+
+        Args:
+            images: ``[N, C, H, W]``, uint8 or in [0, 1]; see `genzoo.given.images_of` for what else is taken.
+            label: Of a conditional model: one for all, or one an image, by number or by the class's name.
+
+        Raises:
+            UsageError: If an image has another shape or values outside [0, 1], or a label is no class.
+        """
+        from genzoo.given import images_of, labels_of
         from genzoo.parts.latents import encode
+        from genzoo.runs.draw import at_rest
         from genzoo.types import Batch
 
-        return encode(self.model, Batch(images, label).to(_device(self.model))).top
+        spec = self.model.image
+        taken = images_of(images, spec)
+        labels = None if label is None or spec.classes is None else labels_of(label, len(taken), spec, "encode")
+        with at_rest(self.view, "encode"):
+            return encode(self.model, Batch(taken, labels).to(_device(self.model))).top
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where the run lies, not its weights, which are read again; by its own plugins, where it is read."""
+        return {"folder": self.path.absolute(), "best": self.best, "data": self.data}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(RunFolder(state["folder"]), best=state["best"], data=state["data"])
 
     def choice(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Choice:
         """A component with typed options, as it can be added to this run."""
+        if not isinstance(cast("Any", name), str):
+            raise UsageError(f"{kind}: name must be text, got {name!r}.", f"See `genzoo list {kind}`.")
         installed = self.host.get(kind, name)
         return Choice(installed, installed.make_options(options), asked=True)
 
@@ -191,7 +223,7 @@ class Run:
 def run(
     model: Named,
     *,
-    data: Named | None = None,
+    data: Any = None,
     network: Named | None = None,
     likelihood: Named | None = None,
     prior: Named | None = None,
@@ -208,7 +240,9 @@ def run(
 
     Args:
         model: Name, or (name, options), as ``("vae", {"latent_dim": 8})``.
-        data, network, likelihood, prior, loss: Parts, likewise; None takes the model's companions and the defaults.
+        data: A dataset, likewise by name or (name, options), the `Path` of an .npz file or of a folder of images, or
+            arrays: images, (images, labels), or these by split; see `genzoo.given.data_part`.
+        network, likelihood, prior, loss: Parts, likewise; None takes the model's companions and the defaults.
         scheduler: One for the quantity that it usually drives, or slot → one or several.
         viz: One or several visualizers, or key → visualizer.
         metrics: One or several metrics, or key → metric.
@@ -230,7 +264,9 @@ def run(
             f"run: {', '.join(sorted(unknown))} is no training option.",
             f"There are: {', '.join(TrainOptions.model_fields)}.",
         )
-    optional = {"dataset": data, "network": network, "likelihood": likelihood, "prior": prior, "loss": loss}
+    if not isinstance(cast("Any", name), str) or not isinstance(cast("Any", out), str | os.PathLike | None):
+        raise UsageError(f"run: out must be a folder and name a text, got {out!r} and {name!r}.")
+    optional = {"network": network, "likelihood": likelihood, "prior": prior, "loss": loss}
     recipe = Recipe(
         model=_part(model),
         schedulers=_schedulers(scheduler),
@@ -238,7 +274,13 @@ def run(
         metrics=_keyed(metrics),
         train=train,
     ).model_copy(update={kind: _part(part) for kind, part in optional.items() if part is not None})
-    return run_recipe(recipe, out=out, name=name, progress=progress)
+    if data is None:
+        return run_recipe(recipe, out=out, name=name, progress=progress)
+    from genzoo.given import held
+
+    with held(data, runs_root(out)) as dataset:
+        recipe = recipe.model_copy(update={"dataset": dataset})
+        return run_recipe(recipe, out=out, name=name, progress=progress)
 
 
 @own_state()
@@ -275,7 +317,7 @@ def load(
     return Run(find_run(str(name)), host, best=best, data=data)
 
 
-def labels_for(model: Model, n: int, label: int | Sequence[int] | None) -> Tensor | None:
+def labels_for(model: Model, n: int, label: Any) -> Tensor | None:
     """Labels ``[n]`` for `Model.sample`, cycling through the classes where none is asked for; None if unconditional.
 
     Raises:
@@ -283,6 +325,7 @@ def labels_for(model: Model, n: int, label: int | Sequence[int] | None) -> Tenso
     """
     import torch
 
+    from genzoo.given import labels_of
     from genzoo.types import Capability
 
     classes = model.image.classes
@@ -294,12 +337,7 @@ def labels_for(model: Model, n: int, label: int | Sequence[int] | None) -> Tenso
     device = _device(model)
     if label is None:
         return torch.arange(n, device=device) % classes
-    labels = torch.tensor([label] * n if isinstance(label, int) else list(label))
-    if len(labels) != n:
-        raise UsageError(f"sample: label must be one a sample, {n}, got {len(labels)}.")
-    if bool(((labels < 0) | (labels >= classes)).any()):
-        raise UsageError(f"sample: label must be in 0 to {classes - 1}, got {label}.")
-    return labels.to(device)
+    return labels_of(label, n, model.image).to(device)
 
 
 def _device(model: Model) -> torch.device:
@@ -310,16 +348,32 @@ def _device(model: Model) -> torch.device:
 
 
 def _part(named: Named) -> Part:
-    return Part(name=named) if isinstance(named, str) else Part(name=named[0], options=dict(named[1]))
+    given: Any = named
+    if isinstance(given, str):
+        return Part(name=given)
+    if (
+        isinstance(given, tuple | list)
+        and len(given) == 2
+        and isinstance(given[0], str)
+        and isinstance(given[1], Mapping)
+    ):
+        return Part(name=given[0], options={str(option): value for option, value in given[1].items()})
+    raise UsageError(
+        f"run: a part must be a name or (name, options), got {type(given).__name__}.",
+        'Write "vae", or ("vae", {"latent_dim": 8}).',
+    )
 
 
-def _keyed(parts: Named | Iterable[Named] | Mapping[str, Named]) -> dict[str, Part]:
+def _keyed(given: Named | Iterable[Named] | Mapping[str, Named]) -> dict[str, Part]:
+    parts: Any = () if cast("Any", given) is None else given
     if isinstance(parts, str) or (isinstance(parts, tuple) and len(parts) == 2 and isinstance(parts[1], Mapping)):
-        parts = [cast("Named", parts)]
+        parts = [parts]
     if isinstance(parts, Mapping):
         return {str(key): _part(named) for key, named in parts.items()}
+    if not isinstance(parts, Iterable):
+        parts = [parts]
     found: dict[str, Part] = {}
-    for part in map(_part, cast("Iterable[Named]", parts)):
+    for part in map(_part, parts):
         key = bare_name(part.name)
         if key in found:
             raise UsageError(

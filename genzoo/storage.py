@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from genzoo.errors import RunExistsError, StorageError, UsageError
 from genzoo.text import json_text
@@ -106,9 +106,17 @@ def write_at(path: Path, offset: int, data: bytes | memoryview) -> None:
 
 def replace(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never part of it."""
+    replace_with(path, lambda file: file.write(data))
+
+
+def replace_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """`replace` with what ``write`` writes into the file that it is given."""
     staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        write_new(staged, data)
+        with _operation("write", staged), staged.open("wb") as file:
+            write(file)
+            file.flush()
+            _sync(file.fileno(), staged)
         rename(staged, path)
     except BaseException:
         with suppress(OSError):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 import genzoo
+from genzoo.cli import execute
 from genzoo.errors import GenzooError, PluginError, UsageError
 from genzoo.runs.folder import RunFolder
 
@@ -154,3 +160,251 @@ def test_a_single_scheduler_drives_what_it_usually_drives(tmp_path: Path) -> Non
     made = genzoo.run("vae", scheduler="one-cycle", out=tmp_path, **SMALL)
     assert made.record["components"]["schedulers"]["lr"][0]["name"] == "one-cycle"
     assert made.record["components"]["schedulers"]["beta"][0]["name"] == "linear-warmup"
+
+
+@pytest.fixture(scope="module")
+def images(run: genzoo.Run) -> torch.Tensor:
+    return run.view.batch(4).image.cpu()
+
+
+@pytest.fixture(scope="module")
+def codes(run: genzoo.Run, images: torch.Tensor) -> torch.Tensor:
+    return run.encode(images, 3)
+
+
+class OnlyAnArray:
+    """What another library would pass."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._array = tensor.numpy()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self._array
+
+
+def read_only(x: torch.Tensor) -> Any:
+    array = x.numpy().copy()
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda x: x.double(),
+        lambda x: x.numpy(),
+        lambda x: x.numpy().astype(">f8"),
+        lambda x: x.tolist(),
+        lambda x: list(x),
+        lambda x: x[:, 0],
+        lambda x: x.permute(0, 2, 3, 1),
+        lambda x: x.numpy()[::-1][::-1],
+        lambda x: x.clone().requires_grad_(),
+        lambda x: x.to_sparse(),
+        lambda x: x.numpy().astype("g"),
+        read_only,
+        OnlyAnArray,
+    ],
+)
+def test_images_of_other_types_are_taken(
+    run: genzoo.Run, images: torch.Tensor, codes: torch.Tensor, given: Any
+) -> None:
+    assert torch.allclose(run.encode(given(images), 3), codes, atol=1e-6)
+
+
+def test_bytes_truth_values_and_single_images_are_taken(run: genzoo.Run, images: torch.Tensor) -> None:
+    stored = (images * 255).round().byte()
+    assert torch.equal(run.encode(stored, 1), run.encode(stored.float() / 255, 1))
+    assert torch.equal(run.encode(stored.numpy(), 1), run.encode(stored, 1))
+    assert torch.equal(run.encode(images > 0.5, 1), run.encode((images > 0.5).float(), 1))
+    for single in (images[0], images[0, 0], images[0].permute(1, 2, 0)):
+        assert torch.equal(run.encode(single, 1), run.encode(images[:1], 1))
+    assert torch.allclose(run.encode(images.half(), 1), run.encode(images, 1), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda x: x * 255, "must be in [0, 1], got [0, 255] at index 0. Divide by 255, or pass uint8."),
+        (lambda x: x - 0.1, "must be in [0, 1]"),
+        (lambda x: torch.where(x > 0.9, torch.nan, x), "got NaN at index"),
+        (lambda x: np.full_like(x.numpy(), np.inf), "must be in [0, 1]"),
+        (lambda x: x.long(), "must be uint8 (0 to 255) or floats in [0, 1], got int64"),
+        (lambda x: x[:, :, :4], "must be [N, 1, 8, 8], got [4, 1, 4, 8]"),
+        (lambda x: x.expand(4, 3, 8, 8), "must be [N, 1, 8, 8], got [4, 3, 8, 8]"),
+        (lambda x: x.to(torch.complex64), "real numbers"),
+        (lambda x: x.to("meta"), "on meta"),
+        (lambda x: "an image", "must be numbers"),
+        (lambda x: None, "must be numbers, got NoneType"),
+        (lambda x: [[0.5], [0.5, 0.5]], "must be an array, got list"),
+        (lambda x: x[:0], "at least one image"),
+        (lambda x: 0.5, "must be [N, 1, 8, 8], got []"),
+    ],
+)
+def test_images_that_are_none_are_refused_in_words(
+    run: genzoo.Run, images: torch.Tensor, given: Any, said: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        run.encode(given(images), 3)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "label", [[0, 1, 2, 3], np.arange(4), torch.arange(4), np.arange(4.0), ["0", "1", "2", "3"], (0, 1, 2, 3)]
+)
+def test_labels_of_other_types_are_taken(run: genzoo.Run, images: torch.Tensor, label: Any) -> None:
+    assert torch.equal(run.encode(images, label), run.encode(images, torch.arange(4)))
+    assert torch.equal(run.sample(4, label, seed=0), run.sample(4, [0, 1, 2, 3], seed=0))
+
+
+@pytest.mark.parametrize("label", [np.int64(3), torch.tensor(3), "3", np.uint8(3), 3.0, np.array("3")])
+def test_one_label_is_that_of_all(run: genzoo.Run, label: Any) -> None:
+    assert torch.equal(run.sample(2, label, seed=0), run.sample(2, [3, 3], seed=0))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda run, x: run.encode(x), "label must be given"),
+        (lambda run, x: run.encode(x, [0, 1]), "label must be one a sample, 4, got 2"),
+        (lambda run, x: run.encode(x, 10), "label must be in 0 to 9, got 10"),
+        (lambda run, x: run.encode(x, -1), "label must be in 0 to 9, got -1"),
+        (lambda run, x: run.encode(x, torch.eye(10)[:4]), "label must be one a sample, 4, got [4, 10]"),
+        (lambda run, x: run.sample(2, "ten"), "one of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, got 'ten'"),
+        (lambda run, x: run.sample(2, 2.5), "whole number or a class's name, got float64"),
+        (lambda run, x: run.sample(2, True), "whole number or a class's name, got bool"),
+        (lambda run, x: run.sample(2, object()), "must be numbers, got object"),
+        (lambda run, x: run.sample(2.0), "n must be a whole number, got 2.0"),
+        (lambda run, x: run.sample("2"), "n must be a whole number, got '2'"),
+        (lambda run, x: run.sample(0), "n must be at least 1, got 0"),
+        (lambda run, x: run.sample(2, seed=-1), "seed must be at least 0"),
+        (lambda run, x: run.figure(3), "name must be text, got 3"),
+    ],
+)
+def test_what_a_call_cannot_take_is_refused_in_words(
+    run: genzoo.Run, images: torch.Tensor, call: Any, said: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        call(run, images)
+    assert said in str(refused.value)
+
+
+def test_numbers_of_numpy_and_tensors_are_taken_everywhere(run: genzoo.Run) -> None:
+    assert run.sample(np.int64(2), seed=torch.tensor(1)).shape == (2, 1, 8, 8)
+    assert isinstance(run.figure("traversal", span=np.float32(1), steps=torch.tensor(3)), Figure)
+
+
+def test_encode_draws_nothing_from_the_callers_random_state(run: genzoo.Run, images: torch.Tensor) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    run.encode(images, 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [lambda run: pickle.loads(pickle.dumps(run)), copy.deepcopy, copy.copy],
+    ids=["pickle", "deepcopy", "copy"],
+)
+def test_a_loaded_run_can_be_copied(run: genzoo.Run, again: Any, images: torch.Tensor, codes: torch.Tensor) -> None:
+    assert run.view
+    assert run.loaded
+    found = again(run)
+    assert torch.equal(found.encode(images, 3), codes)
+    assert (found.best, found.path) == (run.best, run.path.absolute())
+
+
+@pytest.mark.slow
+def test_a_run_is_unpickled_in_another_process_and_folder(run: genzoo.Run, tmp_path: Path) -> None:
+    (tmp_path / "run.pkl").write_bytes(pickle.dumps(run))
+    code = "import pickle; print(pickle.load(open('run.pkl', 'rb')).sample(2, 3, seed=0).sum().item())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(run.sample(2, 3, seed=0).sum().item())
+
+
+DRAWN = np.random.default_rng(0).integers(256, size=(20, 8, 8), dtype=np.uint8)
+OWN: dict[str, Any] = {key: value for key, value in SMALL.items() if key not in {"data", "limit"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "train"),
+    [
+        (DRAWN, 16),
+        (torch.from_numpy(DRAWN)[:, None].double() / 255, 16),
+        ((DRAWN / 255, np.arange(20) % 2), 16),
+        ({"train": (DRAWN[:12], [0, 1] * 6), "test": (DRAWN[12:], torch.arange(8) % 2)}, 12),
+        ([[[0.0, 1.0] * 4] * 8] * 10, 8),
+    ],
+    ids=["bytes", "float64 tensor", "with labels", "by split", "lists"],
+)
+def test_arrays_are_data(tmp_path: Path, data: Any, train: int) -> None:
+    made = genzoo.run("vae", data=data, out=tmp_path, **OWN)
+    assert made.record["data"]["splits"]["train"]["count"] == train
+    again = genzoo.run("vae", data=data, out=tmp_path, **OWN)
+    assert len(list((tmp_path / "arrays").iterdir())) == 1, "the same arrays are one file"
+    assert made.metrics == again.metrics
+    assert execute(["run", "--resume", str(made.path), "--epochs", "2"]) == 0
+    assert len(genzoo.load(made.path).history) == 2
+
+
+def test_labels_beside_arrays_are_learned_from(tmp_path: Path) -> None:
+    made = genzoo.run("cvae", data=(DRAWN, np.arange(20.0) % 3), out=tmp_path, **OWN)
+    assert made.model.image.classes == 3
+    assert made.sample(3).shape == (3, 1, 8, 8)
+
+
+def test_paths_are_data(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", images=DRAWN)
+    made = genzoo.run("vae", data=tmp_path / "own.npz", out=tmp_path / "runs", **OWN)
+    again = genzoo.run("vae", data=("npz", {"path": tmp_path / "own.npz"}), out=tmp_path / "runs", **OWN)
+    assert made.metrics == again.metrics
+    with pytest.raises(UsageError, match="root must be a folder"):
+        genzoo.run("vae", data=tmp_path / "no-folder", out=tmp_path / "runs", **OWN)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (DRAWN.astype(np.int64), "must be uint8 (0 to 255) or floats in [0, 1], got int64"),
+        (DRAWN.astype(float), "images must be in [0, 1], got"),
+        (np.full((4, 8, 8), np.nan), "got [nan, nan] at index 0"),
+        (DRAWN.reshape(20, 64), "must be [N, H, W], [N, H, W, C] or [N, C, H, W], got [20, 64]"),
+        (DRAWN[:0], "got [0, 8, 8]"),
+        ((DRAWN, np.arange(19)), "labels must be [N] with one row for each of the 20 images"),
+        ((DRAWN, np.eye(20)), "labels must be [N]"),
+        ((DRAWN, DRAWN, DRAWN, DRAWN), "got 4 arrays"),
+        ({"train": DRAWN}, "must have 'train' and 'test', got 'train'"),
+        ({"train": (DRAWN, np.arange(20)), "test": DRAWN}, "must have the same in both splits"),
+        (5, "got int64"),
+        (object(), "must be numbers, got object"),
+        (torch.utils.data.TensorDataset(torch.zeros(3, 1, 8, 8)), "must be arrays, got a TensorDataset of torch"),
+    ],
+)
+def test_data_that_are_none_are_refused_before_anything_is_made(tmp_path: Path, data: Any, said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        genzoo.run("vae", data=data, out=tmp_path / "runs", **OWN)
+    assert said in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"model": "cvae"},
+        {"model": 5},
+        {"model": ("vae", 3)},
+        {"loss": ["elbo"]},
+        {"viz": 3},
+        {"out": 3},
+        {"name": 3},
+        {"scheduler": 7},
+        {"epochs": "many"},
+        {"model": ("vae", {5: 6})},
+    ],
+)
+def test_nothing_is_left_of_arrays_that_no_run_reads(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(GenzooError):
+        genzoo.run(**{"model": "vae", "data": DRAWN, **OWN, "out": tmp_path / "runs", **arguments})
+    assert list(tmp_path.iterdir()) == []

@@ -24,6 +24,8 @@ from genzoo.parts.fingerprint import fingerprint
 from genzoo.parts.mapped import map_images
 from genzoo.recipe import Part, Recipe
 from genzoo.runs.data import RunData
+from genzoo.runs.export import export_run
+from genzoo.runs.folder import RunFolder
 from genzoo.types import Split
 
 TINY = ["--network", "mlp", "--network.hidden", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
@@ -324,6 +326,15 @@ def test_what_stands_for_a_dataset_has_all_of_it() -> None:
     assert torch.equal(drawn.images, expected.images)
     assert data.implementation is type(real)
     assert (data.splits, data.factor_sizes, data.spec) == (real.splits, real.factor_sizes, real.spec)
+
+
+def test_an_exported_run_names_no_path_and_is_used_without_its_data(place: tuple[Path, Path], tmp_path: Path) -> None:
+    run, data = place
+    export_run(RunFolder(run), tmp_path / "exported")
+    for file in (tmp_path / "exported").rglob("*.*"):
+        assert file.suffix == ".safetensors" or str(data.parent) not in file.read_text(), file
+    assert genzoo.load(tmp_path / "exported").sample(1, 0).shape == (1, 1, 8, 8)
+    assert genzoo.load(tmp_path / "exported", data={"path": data}).evaluate("elbo")
 
 
 @pytest.mark.parametrize(

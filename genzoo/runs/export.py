@@ -11,6 +11,7 @@ from genzoo.bounded import Count, Shape, checked, read_json
 from genzoo.engine.checkpoint import MANIFEST, find, read_manifest
 from genzoo.engine.checkpoint_shape import StateShape
 from genzoo.errors import UsageError
+from genzoo.recipe import read_recipe
 from genzoo.runs.folder import RunFolder
 
 _KEPT = ("model.safetensors", "loss.safetensors")
@@ -75,11 +76,26 @@ def export_run(run: RunFolder, target: Path) -> str:
     rows = {name: {"size": len(data), "sha256": storage.sha256(slim / name)} for name, data in files.items()}
     manifest = {**read_manifest(checkpoint), "files": rows}
     storage.write_new(slim / MANIFEST, json.dumps(manifest, indent=2).encode())
-    storage.write_new(copy.config_file, run.config_file.read_bytes())
+    storage.write_new(copy.config_file, _without_places(run, record).encode())
     storage.write_new(copy.metrics_file, run.metrics_file.read_bytes())
     copy.write_record({key: value for key, value in record.items() if key not in _PRIVATE})
     storage.write_new(target / "README.md", card(record).encode())
     return storage.sha256(slim / MANIFEST)
+
+
+def _without_places(run: RunFolder, record: dict[str, Any]) -> str:
+    """config.toml without the paths of this machine, which are also taken out of the record."""
+    data = record.get("data", {})
+    places: dict[str, str] = data.get("places", {})
+    if not places:
+        return run.config_file.read_text(encoding="utf-8")
+    recipe = read_recipe(run.config_file)
+    assert recipe.dataset is not None  # Given in every config.toml.
+    kept = {name: value for name, value in recipe.dataset.options.items() if name not in places}
+    record["data"] = {name: value for name, value in data.items() if name not in {"places", "folder"}}
+    parts = record["components"]
+    record["components"] = {**parts, "dataset": {**parts["dataset"], "options": kept}}
+    return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"options": kept})}).to_toml()
 
 
 def card(record: dict[str, Any]) -> str:
