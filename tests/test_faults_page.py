@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
-ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith(("| fault", "| ---"))]
+ROWS = [
+    line
+    for line in PAGE.partition("## Counts")[0].splitlines()
+    if line.startswith("| ") and not line.startswith(("| fault", "| ---"))
+]
 NAMED = re.compile(r"`((?:plugins/[\w-]+/)?tests/[\w/]+\.py)::(\w+)`")
 
 
@@ -39,3 +46,18 @@ def test_the_numbers_of_failures_are_those_of_the_tests() -> None:
     operations = int(found[1])
     assert f"makes {operations} file operations" in PAGE
     assert f"{2 * operations} failures and {operations} kills" in PAGE
+
+
+def test_the_counts_are_those_of_the_cases_that_the_suite_collects() -> None:
+    rows = [line.strip("| ").split(" | ") for line in PAGE.partition("## Counts")[2].splitlines() if "::" in line]
+    files = sorted({file for row in rows for file, _ in NAMED.findall(row[3])})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider", *files]
+    collected = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    cases = Counter(line.partition("[")[0] for line in collected)
+    for what, number, each, tests in rows:
+        total = 0
+        for file, name in NAMED.findall(tests):
+            constant = re.search(rf"^{each} = (\d+)$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+            total += cases[f"{file}::{name}"] * (int(constant[1]) if constant else int(each))
+        assert int(number) == total, f"{what}: the page says {number}, the suite makes {total}"
+    assert sum(int(row[1]) for row in rows) >= 1000
