@@ -10,9 +10,10 @@ nox.options.sessions = ["lint", "types", "layers", "tests", "slow", "docs"]
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff, check and format."""
+    """Ruff, check and format; what all distributions share."""
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("python", "tools/distributions.py", "--check")
 
 
 @nox.session

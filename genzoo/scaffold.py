@@ -12,6 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from packaging.version import Version
+
 from genzoo import __version__, catalogue
 from genzoo.declare import API_VERSION
 from genzoo.errors import StorageError, UsageError
@@ -127,7 +129,7 @@ def render(kind: Kind, name: str) -> dict[str, str]:
         "class_name": "".join(part.capitalize() for part in name.split("-")),
         "hook": COMPONENT_HOOKS[kind],
         "article": "an" if str(kind)[0] in "aeiou" else "a",
-        "core": ".".join(__version__.split(".")[:2]),
+        "core": f"genzoo{bounds(__version__)}",
         "api": API_VERSION,
         "use": _USE[kind].format(name=name),
     }
@@ -138,13 +140,26 @@ def render(kind: Kind, name: str) -> dict[str, str]:
             "pyproject.toml": "pyproject.toml.txt",
             "README.md": "README.md.txt",
             ".gitignore": "gitignore.txt",
+            "LICENSE": "LICENSE.txt",
             f"{package}/__init__.py": "init.py.txt",
+            f"{package}/py.typed": "py.typed.txt",
             f"{package}/plugin.py": "plugin.py.txt",
             f"{package}/options.py": f"{kind}_options.py.txt",
             f"{package}/{module}.py": f"{kind}.py.txt",
             f"tests/test_{module}.py": "test.py.txt",
         }.items()
     }
+
+
+def bounds(version: str) -> str:
+    """The versions that are compatible with one: from its minor version to the next incompatible one.
+
+    Example:
+        >>> bounds("0.2.3"), bounds("1.4rc1")
+        ('>=0.2,<0.3', '>=1.4,<2')
+    """
+    major, minor = Version(version).major, Version(version).minor
+    return f">={major}.{minor},<{major + 1}" if major else f">=0.{minor},<0.{minor + 1}"
 
 
 def _template(name: str) -> str:

@@ -64,12 +64,14 @@ def test_a_new_plugin_is_short_and_complete(kind: Kind):
     files = render(kind, "my-idea")
     assert set(files) == {
         ".gitignore",
+        "LICENSE",
         "README.md",
         "pyproject.toml",
         "src/genzoo_my_idea/__init__.py",
         "src/genzoo_my_idea/my_idea.py",
         "src/genzoo_my_idea/options.py",
         "src/genzoo_my_idea/plugin.py",
+        "src/genzoo_my_idea/py.typed",
         "tests/test_my_idea.py",
     }
     for path, text in files.items():

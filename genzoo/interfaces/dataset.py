@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -24,11 +25,13 @@ class Dataset(ABC):
           factors give the same image.
         - Optionally `names`, where images come from files.
         - Optionally `describe` and `warnings`, where the data are the user's own.
+        - Optionally ``licence``: that of the images, an SPDX identifier or a few words; empty where it is not known.
 
     Args:
         options: The plugin's options.
     """
 
+    licence: ClassVar[str] = ""
     factor_names: tuple[str, ...] = ()
     factor_sizes: tuple[int, ...] = ()
     splits: tuple[str, ...] = ("train", "test")

@@ -10,9 +10,11 @@ from genzoo import storage
 from genzoo.bounded import Count, Shape, checked, read_json
 from genzoo.engine.checkpoint import MANIFEST, find, read_manifest
 from genzoo.engine.checkpoint_shape import StateShape
-from genzoo.errors import UsageError
+from genzoo.errors import PluginError, UsageError
+from genzoo.host import host
 from genzoo.recipe import read_recipe
 from genzoo.runs.folder import RunFolder
+from genzoo.types import Kind
 
 _KEPT = ("model.safetensors", "loss.safetensors")
 _PRIVATE = {"argv", "git_commit", "pid", "platform", "resumed", "figures"}
@@ -123,4 +125,15 @@ def card(record: dict[str, Any]) -> str:
     for name, numbers in (("train, running mean of the last epoch", train), ("test, one posterior sample", test)):
         if numbers:
             lines.append(f"| {name} | {numbers['distortion']:.2f} | {numbers['rate']:.2f} | {numbers['elbo']:.2f} |")
-    return "\n".join([*lines, "", str(record.get("verdict", "")), ""])
+    return "\n".join([*lines, "", str(record.get("verdict", "")), "", licences(record), ""])
+
+
+def licences(record: dict[str, Any]) -> str:
+    """A sentence on what the weights and the images may be used under."""
+    name = record["components"]["dataset"]["name"]
+    try:
+        stated = host().get(Kind.DATASET, name).load().licence
+    except PluginError:
+        stated = ""
+    of_images = stated or "not known to genzoo; see where they come from"
+    return f"Licence of the weights: that of the distribution that ships them. Licence of the images, `{name}`: {of_images}."

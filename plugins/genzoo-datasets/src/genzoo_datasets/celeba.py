@@ -44,6 +44,8 @@ class Celeba(PixelDataset):
         others scale the middle of the aligned images to 64×64.
     """
 
+    licence = "for research that is not commercial"
+
     @property
     def _own(self) -> CelebaOptions:
         return cast(CelebaOptions, self.options)

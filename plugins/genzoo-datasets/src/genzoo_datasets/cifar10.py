@@ -40,6 +40,8 @@ class Cifar10(PixelDataset):
         Krizhevsky 2009, *Learning multiple layers of features from tiny images*.
     """
 
+    licence = "none stated by its authors"
+
     @property
     def stored_spec(self) -> ImageSpec:
         """See `PixelDataset.stored_spec`."""

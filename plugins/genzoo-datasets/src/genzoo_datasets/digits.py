@@ -27,6 +27,8 @@ class Digits(PixelDataset):
         Alpaydin and Kaynak 1998, *Optical recognition of handwritten digits*.
     """
 
+    licence = "CC-BY-4.0"
+
     @property
     def stored_spec(self) -> ImageSpec:
         """See `PixelDataset.stored_spec`."""

@@ -22,6 +22,8 @@ class FashionMnist(PixelDataset):
         Xiao, Rasul and Vollgraf 2017, *Fashion-MNIST*, arXiv:1708.07747.
     """
 
+    licence = "MIT"
+
     @property
     def stored_spec(self) -> ImageSpec:
         """See `PixelDataset.stored_spec`."""

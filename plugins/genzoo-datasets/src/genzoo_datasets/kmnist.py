@@ -22,6 +22,8 @@ class Kmnist(PixelDataset):
         Clanuwat et al. 2018, *Deep learning for classical Japanese literature*, arXiv:1812.01718.
     """
 
+    licence = "CC-BY-SA-4.0"
+
     @property
     def stored_spec(self) -> ImageSpec:
         """See `PixelDataset.stored_spec`."""

@@ -53,6 +53,7 @@ class Mnist(PixelDataset):
     """
 
     judge_accuracy = 0.99
+    licence = "CC-BY-SA-3.0"
 
     def __init__(self, options: MnistOptions) -> None:
         super().__init__(options)

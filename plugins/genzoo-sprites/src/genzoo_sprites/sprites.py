@@ -49,6 +49,7 @@ class Sprites(PixelDataset):
         the first at a full turn; the shapes' outlines are this module's own.
     """
 
+    licence = "none needed: the images are drawn by this code"
     factor_names = ("shape", "scale", "orientation", "x", "y")
     options: SpritesOptions
 
