@@ -22,17 +22,20 @@ class Signals:
 
     SIGHUP comes when a terminal is closed or a connection lost; it stays ignored where it is, as under ``nohup``.
 
-    Within `at_once` the first signal raises `StopRequested` by itself, since nothing there needs to be saved.
+    It may be entered again within itself. Within `at_once` the first signal raises `StopRequested` by itself, since
+    nothing there needs to be saved.
     Outside the main thread handlers cannot be installed, and the flag stays unset.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._previous: dict[int, object] = {}
+        self._depth = 0
         self._at_once = False
 
     def __enter__(self) -> Signals:
-        if threading.current_thread() is threading.main_thread():
+        self._depth += 1
+        if self._depth == 1 and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._receive)
             hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
@@ -43,6 +46,9 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
         self._previous.clear()

@@ -13,6 +13,7 @@ from genzoo.compose.build import build
 from genzoo.compose.plan import Plan, plan
 from genzoo.engine.checkpoint import clear_leftovers, find, mend_pointers, read_manifest
 from genzoo.engine.settings import choose
+from genzoo.engine.signals import Signals
 from genzoo.engine.train import State
 from genzoo.engine.workers import joined
 from genzoo.errors import CorruptError, UsageError, describe, is_out_of_memory
@@ -62,12 +63,15 @@ def start(
         found = found_data(experiment.dataset, parts, resolved.train)
         found.tell(reporter)
         folder = create(out, resolved.model.name, name)
-        with folder.locked():
+        # From the first record on: a signal while the run is made ready is met before its first step.
+        signals = Signals()
+        with folder.locked(), signals:
             storage.replace(folder.config_file, resolved.recipe().to_toml().encode())
             told = {"data": data.record(), "found": found.record()}
             folder.write_record({**first_record(resolved, argv), "formats": formats, **told})
             with _recorded(folder):
                 job = Job(folder, experiment, parts, host, reporter, formats, workers)
+            job.signals = signals
             lead(workers, folder.path, None)
             return job.run(fresh=True)
 

@@ -119,6 +119,26 @@ def test_a_signal_in_a_training_step_saves_after_that_step(
 
 
 @pytest.mark.parametrize(("signum", "code"), SIGNALS)
+def test_a_signal_while_a_run_is_made_ready_saves_before_the_first_step(
+    tmp_path: Path, whole: RunFolder, signum: int, code: int
+) -> None:
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    act = once(send(signum))
+
+    def probe(operation: str, path: Path) -> None:
+        if path.name == "run.json" and operation == "rename":
+            act()
+
+    with storage.probed(probe):
+        assert run(tmp_path) == code
+    folder = only_run(tmp_path)
+    assert folder.record()["status"] == "interrupted"
+    assert find(folder.checkpoints) == folder.checkpoints / "step-0"
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
+    repeats(tmp_path, whole)
+
+
+@pytest.mark.parametrize(("signum", "code"), SIGNALS)
 def test_a_signal_in_a_save_lets_it_finish(tmp_path: Path, whole: RunFolder, signum: int, code: int) -> None:
     act = once(send(signum))
 
