@@ -22,7 +22,7 @@ from torch.nn import functional
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import plan
 from genzoo.engine.data import Loader
-from genzoo.engine.observer import Tick
+from genzoo.engine.listener import Listener
 from genzoo.engine.settings import choose
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
@@ -35,17 +35,6 @@ class Contender(Protocol):
     """Who trains one pass over the images, and says how many optimizer steps that was."""
 
     def run(self) -> int: ...
-
-
-class Silent:
-    """An observer that keeps nothing."""
-
-    def tick(self, tick: Tick) -> None: ...
-    def epoch(self, row: dict[str, Any]) -> None: ...
-    def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None: ...
-    def prior_epoch(self, row: dict[str, Any], epochs: int) -> None: ...
-    def fitted(self, row: dict[str, Any]) -> None: ...
-    def save(self, trainer: Trainer, *, best: bool) -> None: ...
 
 
 def experiment(network: Mapping[str, Any], latent: int, batch_size: int, precision: str) -> Experiment:
@@ -73,14 +62,14 @@ class Genzoo:
     """genzoo's engine, whole: data by index, schedules, estimators, guard against non-finite numbers, totals, progress."""
 
     def __init__(self, made: Experiment, split: Split) -> None:
-        self.trainer = Trainer(made, Silent(), {"train": split})
+        self.trainer = Trainer(made, Listener(), {"train": split})
         self.settings = self.trainer.settings
         self._signals = Signals()
 
     def run(self) -> int:
         trainer = self.trainer
         with trainer.settings.fast_arithmetic():
-            trainer._train_epoch(self._signals)  # pyright: ignore[reportPrivateUsage]
+            trainer.first.train_epoch(self._signals)
         steps = trainer.state.step_in_epoch
         trainer.state.step_in_epoch = 0
         return steps

@@ -118,7 +118,7 @@ def checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(arguments.rounds):
             start = time.perf_counter()
-            save_checkpoint(Path(folder), number, trainer.model, trainer.optimizer, trainer.loss, trainer.snapshot())
+            save_checkpoint(Path(folder), number, trainer.model, trainer.optimizers(), trainer.loss, trainer.snapshot())
             prune(Path(folder), 2)
             seconds.append(time.perf_counter() - start)
     save_s = statistics.median(seconds)

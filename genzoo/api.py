@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -116,8 +116,8 @@ class Run:
 
     @property
     def model(self) -> Model:
-        """The trained model, in eval mode."""
-        return self.loaded.experiment.model
+        """The trained model, in eval mode; another `Generator` where the run's model is none that encodes."""
+        return cast("Model", self.loaded.experiment.model)
 
     @cached_property
     @own_state()
@@ -228,11 +228,14 @@ def run(
     likelihood: Named | None = None,
     prior: Named | None = None,
     loss: Named | None = None,
+    field: Named | None = None,
     scheduler: Named | Mapping[str, Named | Iterable[Named]] | None = None,
     viz: Named | Iterable[Named] | Mapping[str, Named] = (),
     metrics: Named | Iterable[Named] | Mapping[str, Named] = (),
     out: str | Path | None = None,
     name: str = "",
+    init: str | Path | None = None,
+    freeze: Sequence[str] = (),
     progress: bool = True,
     **train: Any,
 ) -> Run:
@@ -242,12 +245,14 @@ def run(
         model: Name, or (name, options), as ``("vae", {"latent_dim": 8})``.
         data: A dataset, likewise by name or (name, options), the `Path` of an .npz file or of a folder of images, or
             arrays: images, (images, labels), or these by split; see `genzoo.given.data_part`.
-        network, likelihood, prior, loss: Parts, likewise; None takes the model's companions and the defaults.
+        network, likelihood, prior, loss, field: Parts, likewise; None takes the model's companions and the defaults.
         scheduler: One for the quantity that it usually drives, or slot → one or several.
         viz: One or several visualizers, or key → visualizer.
         metrics: One or several metrics, or key → metric.
         out: Folder of runs.
         name: Appended to the run folder's name.
+        init: A run whose weights are the start, where names and shapes agree.
+        freeze: Parts of the model that then are not trained.
         progress: Whether to show progress on stderr.
         **train: Training options, as ``epochs=5``; see `genzoo.recipe.TrainOptions`.
 
@@ -266,7 +271,7 @@ def run(
         )
     if not isinstance(cast("Any", name), str) or not isinstance(cast("Any", out), str | os.PathLike | None):
         raise UsageError(f"run: out must be a folder and name a text, got {out!r} and {name!r}.")
-    optional = {"network": network, "likelihood": likelihood, "prior": prior, "loss": loss}
+    optional = {"network": network, "likelihood": likelihood, "prior": prior, "loss": loss, "field": field}
     recipe = Recipe(
         model=_part(model),
         schedulers=_schedulers(scheduler),
@@ -274,6 +279,10 @@ def run(
         metrics=_keyed(metrics),
         train=train,
     ).model_copy(update={kind: _part(part) for kind, part in optional.items() if part is not None})
+    if init is not None:
+        from genzoo.runs.initial import init_from
+
+        recipe = recipe.model_copy(update={"init": init_from(str(init), freeze, runs_root(out))})
     if data is None:
         return run_recipe(recipe, out=out, name=name, progress=progress)
     from genzoo.given import held
@@ -288,9 +297,9 @@ def run_recipe(
     recipe: Recipe, *, out: str | Path | None = None, name: str = "", progress: bool = True, host: Host | None = None
 ) -> Run:
     """Train a recipe and return its run. See `run`."""
+    from genzoo.engine.listener import Listener as Reporter
     from genzoo.runs.console import ConsoleReporter
     from genzoo.runs.execute import start
-    from genzoo.runs.reporter import Reporter
 
     host = host or default_host()
     resolved: Plan = plan(recipe, host)
@@ -326,10 +335,12 @@ def labels_for(model: Model, n: int, label: Any) -> Tensor | None:
     import torch
 
     from genzoo.given import labels_of
+    from genzoo.interfaces.generator import LatentGenerator
     from genzoo.types import Capability
 
     classes = model.image.classes
-    if Capability.CONDITIONAL not in model.capabilities and not model.prior.conditional:
+    by_prior = isinstance(model, LatentGenerator) and model.prior.conditional  # pyright: ignore[reportUnnecessaryIsInstance]
+    if Capability.CONDITIONAL not in model.capabilities and not by_prior:
         if label is not None:
             raise UsageError("sample: label must be left out, since the model is not conditional.")
         return None

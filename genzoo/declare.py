@@ -12,7 +12,7 @@ import pluggy
 from genzoo.errors import PluginError
 from genzoo.types import Kind
 
-API_VERSION = "1.0"
+API_VERSION = "1.1"
 """The plugin API of this genzoo, ``major.minor``. A declaration is loaded if it states the same major version and no newer
 minor one: a minor version only adds."""
 
@@ -38,6 +38,12 @@ RESOURCE_KINDS = ("recipe", "reproduction", "run")
 
 Companion = str | tuple[str, Mapping[str, Any]]
 
+NOT_TAKEN = "-"
+"""As a model's companion: the model takes no part of that kind, and one that the user names is refused."""
+
+FIELD = "field"
+"""Key of the network that a prior's fields are made of, beside the kinds; see `genzoo.interfaces.Network.field`."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -50,7 +56,8 @@ class Component:
         options: ``"package.module:Options"``, a torch-free module; empty for a component without options.
         summary: One line for ``genzoo list``.
         base: Name of a declaration of the same kind that this one derives from.
-        companions: For a model: kind → name, or (name, options), of the parts it wants when the user names none.
+        companions: For a model: kind → name, or (name, options), of the parts it wants when the user names none, or
+            `NOT_TAKEN`. For a prior: `FIELD` → the network that its fields are made of, likewise.
         defaults: Values of the options that differ from the options model's own defaults.
         paper: Citation or URL.
         requires_extra: Import names that an optional feature needs, for ``genzoo doctor``.
@@ -119,10 +126,10 @@ class Component:
             fail("api", '"major.minor", such as "1.0"', api)
         if isinstance(requires_extra, str) or not all(isinstance(module, str) for module in requires_extra):  # pyright: ignore[reportUnnecessaryIsInstance]
             fail("requires_extra", "a tuple of import names", requires_extra)
-        if companions and kind != Kind.MODEL:
-            fail("companions", "empty but for a model", companions)
+        if companions and kind != Kind.MODEL and (kind != Kind.PRIOR or set(companions) != {FIELD}):
+            fail("companions", "those of a model, or a prior's field", companions)
         for companion, chosen in (companions or {}).items():
-            if companion not in set(Kind):
+            if companion not in {*Kind, FIELD}:
                 fail("companions", "keyed by kind", companion)
             if not isinstance(chosen, str) and not _is_name_with_options(chosen):
                 fail("companions", "a name or (name, options) for each kind", chosen)

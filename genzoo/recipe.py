@@ -48,6 +48,12 @@ class TrainOptions(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Arithmetic of training and of evaluations before the last, which is in float32."
     )
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="Decay of averaged weights, which are then measured and shown; none: no average."
+    )
+    fit_prior: Literal["auto", "joint", "after"] = Field(
+        "auto", description="Whether the prior is trained with the model or after it, where it can be both."
+    )
     compile: bool = Field(False, description="Compile the model with torch.compile.")
     eval_batch_size: int = Field(500, ge=1, description="Images a batch when evaluating.")
     eval_every: int = Field(
@@ -69,6 +75,22 @@ class Part(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class Init(BaseModel):
+    """The run whose weights a run starts from.
+
+    Args:
+        run: Its folder, or ``zoo:NAME``.
+        sha256: Of the weights that were taken.
+        frozen: Direct parts of the model that are not trained, or ``all-but-prior``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    frozen: tuple[str, ...] = ()
+
+
 class Recipe(BaseModel):
     """What a run is made of. Only ``model`` must be given; what is None is left to the model and the defaults."""
 
@@ -82,6 +104,8 @@ class Recipe(BaseModel):
     likelihood: Part | None = None
     prior: Part | None = None
     loss: Part | None = None
+    field: Part | None = None
+    init: Init | None = None
     schedulers: dict[str, list[Part]] | None = None
     visualizers: dict[str, Part] = Field(default_factory=dict)
     metrics: dict[str, Part] = Field(default_factory=dict)

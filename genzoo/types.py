@@ -6,10 +6,11 @@ K samples and B images always lead: ``[K, B, *event]``. K is 1 in ordinary train
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from genzoo.drawing import draw_rows
 
@@ -36,7 +37,10 @@ class Kind(StrEnum):
 
 
 class Capability(StrEnum):
-    """What a model can do; a loss, visualizer or metric names the ones it requires."""
+    """What a model can do; a loss, visualizer or metric names the ones it requires.
+
+    The set is open: a third party's own is any other string, as ``"their-distribution:word"``.
+    """
 
     REAL_LATENT = "real-latent"
     """Every latent is real-valued."""
@@ -50,6 +54,9 @@ class Capability(StrEnum):
     """q(z|x) is a product over latent dimensions."""
     DETERMINISTIC_POSTERIOR = "deterministic-posterior"
     """q(z|x) puts all its mass on one point, so that importance sampling says nothing."""
+    EXACT_POSTERIOR = "exact-posterior"
+    """q(z|x) is p(z|x), or spreads each image evenly over what decodes to it, so that the elbo is the log-likelihood of
+    the model up to dequantization."""
     CONDITIONAL = "conditional"
     """The model takes a label and the label changes what it decodes."""
 
@@ -289,10 +296,12 @@ class Context:
     Args:
         values: quantity name → float or 0-d tensor, for example ``{"beta": 0.1}``.
         dataset_size: Number of training images, for minibatch-weighted estimators.
+        autocast: Makes the context in which networks run, in the run's precision.
     """
 
     values: Mapping[str, float | Tensor] = field(default_factory=dict)
     dataset_size: int = 1
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True)
@@ -367,3 +376,24 @@ class LossTerms:
     def elbo(self) -> Tensor:
         """−(distortion + rate); higher is better."""
         return -(self.distortion + self.rate)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A number that an objective reports for each epoch and split.
+
+    Args:
+        name: Its key in a row of metrics.jsonl.
+        label: What figures call it.
+        unit: Such as ``"nats"``.
+        better: Which direction is better, None where neither is.
+        scale: Of the axis that draws it.
+        shown: Whether progress lines and tables of runs show it.
+    """
+
+    name: str
+    label: str = ""
+    unit: str = ""
+    better: Literal["higher", "lower"] | None = None
+    scale: Literal["linear", "log"] = "linear"
+    shown: bool = True

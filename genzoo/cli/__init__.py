@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     "list": Entry("genzoo.cli.listing", "List the plugins that are installed."),
     "info": Entry("genzoo.cli.info", "Show a plugin's options, origin and paper."),
     "search": Entry("genzoo.cli.search", "Search the catalogue of known plugins."),
+    "refit": Entry("genzoo.cli.refit", "Fit another prior to a finished run, as a new run."),
     "viz": Entry("genzoo.cli.use", "Draw figures of a run."),
     "eval": Entry("genzoo.cli.use", "Compute metrics of a run."),
     "sample": Entry("genzoo.cli.use", "Draw samples from a trained model."),

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
-from genzoo.compose.plan import PART_KINDS, bare_name, default_part, default_schedulers
-from genzoo.declare import Companion
+from genzoo.compose.plan import SLOTS, bare_name, default_part, default_schedulers
+from genzoo.declare import FIELD, Companion
 from genzoo.errors import UsageError
 from genzoo.host import Host
 from genzoo.interfaces.scheduler import Scheduler
@@ -23,14 +23,15 @@ from genzoo.types import Kind
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
-FLAG_OF: Mapping[Kind, str] = {
+FLAG_OF: Mapping[str, str] = {
     Kind.DATASET: "data",
     Kind.NETWORK: "network",
     Kind.LIKELIHOOD: "likelihood",
     Kind.PRIOR: "prior",
     Kind.LOSS: "loss",
+    FIELD: "field",
 }
-"""The flag that names a part of each kind."""
+"""The flag that names each part."""
 
 Dotted = tuple[tuple[str, ...], str]
 
@@ -132,7 +133,7 @@ class Named:
     """What the plain flags of ``genzoo run`` name."""
 
     model: str | None
-    parts: Mapping[Kind, str]
+    parts: Mapping[str, str]
     schedulers: Sequence[str]
     visualizers: Sequence[str]
     metrics: Sequence[str]
@@ -149,12 +150,13 @@ def recipe_of(
     model = _model(base, named)
     values: dict[str, Any] = {
         "summary": base.summary if base else "",
+        "init": base.init if base else None,
         "train": {**(base.train if base else {}), **{k: v for k, v in train.items() if v is not None}},
     }
-    for kind in PART_KINDS:
-        before: Part | None = getattr(base, kind) if base else None
-        name = named.parts.get(kind)
-        values[str(kind)] = Part(name=name) if name and (before is None or before.name != name) else before
+    for slot in SLOTS:
+        before: Part | None = getattr(base, slot) if base else None
+        name = named.parts.get(slot)
+        values[str(slot)] = Part(name=name) if name and (before is None or before.name != name) else before
     schedulers = _named_schedulers(base, named.schedulers, host)
     visualizers = _keyed(base.visualizers if base else {}, named.visualizers, "viz")
     metrics = _keyed(base.metrics if base else {}, named.metrics, "metric")
@@ -168,9 +170,15 @@ def recipe_of(
             schedulers = _scheduler_option(schedulers, companions.get(Kind.SCHEDULER), path, value, shown)
         elif group in {"viz", "metric"} and len(path) == 3:
             _keyed_option(visualizers if group == "viz" else metrics, group, path[1], key, value, shown)
-        elif (kind := _kind_of(group)) is not None and len(path) == 2:
-            chosen: Part = values[str(kind)] or default_part(kind, companions.get(kind))
-            values[str(kind)] = _with(chosen, key, value)
+        elif (slot := _slot_of(group)) is not None and len(path) == 2:
+            companion = companions.get(slot)
+            if slot == FIELD and companion is None:
+                prior: Part | None = values[Kind.PRIOR] or default_part(Kind.PRIOR, companions.get(Kind.PRIOR))
+                companion = host.get(Kind.PRIOR, prior.name).component.companions.get(FIELD) if prior else None
+            chosen: Part | None = values[str(slot)] or default_part(slot, companion)
+            if chosen is None:
+                raise UsageError(f"run: {shown} must be left out, since there is no {slot} in {model.name}.")
+            values[str(slot)] = _with(chosen, key, value)
         else:
             raise _no_such(shown, group)
     return Recipe(model=model, schedulers=schedulers, visualizers=visualizers, metrics=metrics, **values)
@@ -273,7 +281,7 @@ def data_options(dotted: Sequence[Dotted], command: str) -> tuple[dict[str, str]
     found: dict[str, str] = {}
     rest: list[Dotted] = []
     for path, value in dotted:
-        if _kind_of(path[0]) != Kind.DATASET:
+        if _slot_of(path[0]) != Kind.DATASET:
             rest.append((path, value))
         elif len(path) != 2:
             raise UsageError(f"{command}: --{'.'.join(path)} must be --data.OPTION, with one option.")
@@ -286,8 +294,8 @@ def _with(part: Part, option: str, value: str) -> Part:
     return Part(name=part.name, options={**part.options, option.replace("-", "_"): value})
 
 
-def _kind_of(group: str) -> Kind | None:
-    return next((kind for kind, flag in FLAG_OF.items() if group in {flag, str(kind)}), None)
+def _slot_of(group: str) -> str | None:
+    return next((slot for slot, flag in FLAG_OF.items() if group in {flag, str(slot)}), None)
 
 
 def _no_such(shown: str, group: str) -> UsageError:

@@ -12,7 +12,8 @@ import click
 
 from genzoo.cli import console
 from genzoo.cli.flags import DottedCommand, Named, data_options, options_of, recipe_of
-from genzoo.compose.plan import PART_KINDS, bare_name
+from genzoo.compose.plan import SLOTS, bare_name
+from genzoo.declare import FIELD
 from genzoo.errors import GenzooError, UsageError
 from genzoo.recipe import Part, Recipe, TrainOptions, line_of, read_recipe
 from genzoo.toml import read_text
@@ -20,8 +21,8 @@ from genzoo.types import Kind
 
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
+    from genzoo.engine.listener import Listener
     from genzoo.runs.outcome import Outcome
-    from genzoo.runs.reporter import Reporter
 
 
 @click.command(
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--likelihood", metavar="NAME", help="p(x|z).  [default bernoulli]")
 @click.option("--prior", metavar="NAME", help="p(z).  [default standard-normal]")
 @click.option("--loss", metavar="NAME", help="Objective.  [default elbo]")
+@click.option("--field", metavar="NAME", help="Network of a prior that maps images to images.  [default the prior's]")
 @click.option(
     "--scheduler",
     "schedulers",
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 @click.option("--metric", "metrics", multiple=True, metavar="[KEY=]NAME", help="Numbers at the end; may be repeated.")
 @options_of(TrainOptions)
 @click.option("--recipe", metavar="FILE|NAME", help="Start from a recipe; other options change it.")
+@click.option("--init", metavar="RUN", help="Start from the weights of another run, where names and shapes agree.")
+@click.option("--freeze", multiple=True, metavar="PART", help="With --init: a part of the model that is not trained.")
 @click.option("--resume", metavar="RUN", help="Go on with a run where it stopped; no MODEL needed.")
 @click.option("--name", default="", metavar="TEXT", help="Appended to the run folder's name.")
 @click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
@@ -62,10 +66,13 @@ def command(
     likelihood: str | None,
     prior: str | None,
     loss: str | None,
+    field: str | None,
     schedulers: tuple[str, ...],
     visualizers: tuple[str, ...],
     metrics: tuple[str, ...],
     recipe: str | None,
+    init: str | None,
+    freeze: tuple[str, ...],
     resume: str | None,
     name: str,
     out: str | None,
@@ -91,22 +98,32 @@ def command(
         Kind.LIKELIHOOD: likelihood,
         Kind.PRIOR: prior,
         Kind.LOSS: loss,
+        FIELD: field,
     }
     parts = {kind: value for kind, value in kinds.items() if value}
     named = Named(model, parts, schedulers, visualizers, metrics)
     dotted = context.meta["genzoo.dotted"]
     chosen = None if formats is None else figure_formats(formats)
     if resume is not None:
-        if dry_run or name:
+        unfit = [flag for flag, given in (("--dry-run", dry_run), ("--name", name), ("--init", init)) if given]
+        if unfit:
             raise UsageError(
-                f"run: {'--dry-run' if dry_run else '--name'} must be left out with --resume, which goes on with a run "
-                "as it is.",
+                f"run: {unfit[0]} must be left out with --resume, which continues a run as it is.",
                 "See `genzoo runs show RUN`." if dry_run else "",
             )
         outcome = _resume(resume, named, dotted, train, recipe, chosen, out)
     else:
         base = checked_recipe(recipe) if recipe else None
-        resolved = plan(recipe_of(base, named, dotted, train, host()), host())
+        wanted = recipe_of(base, named, dotted, train, host())
+        if freeze and not init:
+            raise UsageError(
+                "run: --freeze must be given with --init, since weights that are not trained need a start."
+            )
+        if init:
+            from genzoo.runs.initial import init_from
+
+            wanted = wanted.model_copy(update={"init": init_from(init, freeze, runs_root(out))})
+        resolved = plan(wanted, host())
         if dry_run:
             _print_plan(resolved, as_json)
             return
@@ -115,10 +132,15 @@ def command(
             host(),
             out=runs_root(out),
             name=name,
-            reporter=_reporter(),
+            reporter=listener(),
             argv=["genzoo", *sys.argv[1:]],
             formats=chosen or ("png",),
         )
+    finish(context, outcome, as_json)
+
+
+def finish(context: click.Context, outcome: Outcome, as_json: bool) -> None:
+    """Print what a run came to, and exit with its code."""
     if console.speaks():
         _print_outcome(outcome, as_json)
     context.exit(outcome.exit_code)
@@ -192,10 +214,10 @@ def _at(path: Path, text: str, place: list[str]) -> str:
 def _parts_of(recipe: Recipe) -> Iterator[tuple[Kind, list[str], Part]]:
     """Every part of a recipe, with its kind and its place in the file."""
     yield Kind.MODEL, ["model"], recipe.model
-    for kind in PART_KINDS:
-        part: Part | None = getattr(recipe, kind)
+    for slot, kind in SLOTS.items():
+        part: Part | None = getattr(recipe, slot)
         if part is not None:
-            yield kind, [str(kind)], part
+            yield kind, [str(slot)], part
     for slot, parts in (recipe.schedulers or {}).items():
         for number, part in enumerate(parts):
             yield Kind.SCHEDULER, ["schedulers", slot, str(number)], part
@@ -252,7 +274,7 @@ def _resume(
         changes=asked,
         visualizers=_asked(again.visualizers, before.visualizers, named.visualizers),
         metrics=_asked(again.metrics, before.metrics, named.metrics),
-        reporter=_reporter(),
+        reporter=listener(),
         argv=["genzoo", *sys.argv[1:]],
         formats=formats,
         data=data,
@@ -265,11 +287,12 @@ def _asked(parts: Mapping[str, Part], before: Mapping[str, Part], words: Sequenc
     return {key: part for key, part in parts.items() if key in keys or part != before.get(key)}
 
 
-def _reporter() -> Reporter:
+def listener() -> Listener:
+    """Who shows progress."""
+    from genzoo.engine.listener import Listener
     from genzoo.runs.console import ConsoleReporter
-    from genzoo.runs.reporter import Reporter
 
-    return ConsoleReporter() if console.speaks() else Reporter()
+    return ConsoleReporter() if console.speaks() else Listener()
 
 
 def _print_plan(resolved: Plan, as_json: bool) -> None:
@@ -315,12 +338,11 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
         return
     columns = console.width()
     if row:
-        rows = [
-            [name, *(f"{row[name][key]:.2f}" for key in ("distortion", "rate", "elbo"))]
-            for name in ("train", "holdout", "test")
-            if name in row
-        ]
-        console.show(console.table(["", "distortion", "rate", "elbo"], rows, columns))
+        from genzoo.runs.reports import cells, names_shown, reports_of
+
+        names = names_shown(reports_of(outcome.folder.record()))
+        rows = [[split, *cells(row[split], names)] for split in ("train", "holdout", "test") if split in row]
+        console.show(console.table(["", *names], rows, columns))
     for key, result in outcome.metrics.items():
         if "values" in result:
             console.show(console.paragraph(f"{key}: {console.numbers(result)}", columns))

@@ -18,13 +18,12 @@ from genzoo.runs.find import all_runs, find_run, runs_root
 from genzoo.runs.folder import RunFolder, is_own, is_run
 from genzoo.runs.identity import flat
 from genzoo.runs.per_image import Paired, paired
+from genzoo.runs.reports import OF_LOSSES, cells, names_shown, reports_of
 from genzoo.text import one_line
 from genzoo.toml import read_toml
 
 OUT = click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-
-_NUMBERS = ("distortion", "rate", "elbo")
 
 
 @click.group("runs")
@@ -44,11 +43,13 @@ def list_(out: str | None, as_json: bool) -> None:
     if not rows:
         console.say(f"There is no run in {runs_root(out)}. Start one with `genzoo run vae`.", err=True)
         return
-    cells = [
-        [row["name"], row["status"], str(row["epoch"] or "-"), *_numbers(row["numbers"]), row["title"]] for row in rows
+    names = list(dict.fromkeys(name for row in rows for name in row["reports"]))
+    lines = [
+        [row["name"], row["status"], str(row["epoch"] or "-"), *cells(row["numbers"], names), row["title"]]
+        for row in rows
     ]
-    headers = ["run", "status", "epoch", "distortion", "rate", "elbo", "what"]
-    console.show(console.table(headers, cells, console.width()))
+    headers = ["run", "status", "epoch", *names, "what"]
+    console.show(console.table(headers, lines, console.width()))
 
 
 @runs.command("show")
@@ -68,23 +69,25 @@ def show(run: str, out: str | None, as_json: bool) -> None:
     if reason:
         console.show(console.paragraph(f"Ended: {reason}", console.width()))
     shown = rows if len(rows) <= 12 else [*rows[:2], *rows[-10:]]
-    cells = [
+    names = names_shown(reports_of(record))
+    lines = [
         [
             str(row["epoch"]),
-            *_numbers(row["train"]),
-            *_numbers(row.get("test")),
+            *cells(row["train"], names),
+            *cells(row.get("test"), names),
             f"{row.get('quantities', {}).get('beta', float('nan')):.2f}",
             f"{row.get('seconds') or 0:.1f}",
         ]
         for row in shown
     ]
-    headers = ["epoch", "train D", "R", "elbo", "test D", "R", "elbo", "beta", "seconds"]
-    if cells:
-        console.show(console.table(headers, cells, console.width()))
+    titles = [{"distortion": "D", "rate": "R"}.get(name, name) for name in names]
+    headers = ["epoch", *_split_titles("train", titles), *_split_titles("test", titles), "beta", "seconds"]
+    if lines:
+        console.show(console.table(headers, lines, console.width()))
     if fitted:
-        numbers = ", ".join(
-            f"{name} {value}" for name, value in zip(_NUMBERS, _numbers(fitted[-1]["test"]), strict=True)
-        )
+        asked = names_shown(OF_LOSSES)
+        values = zip(asked, cells(fitted[-1]["test"], asked), strict=True)
+        numbers = ", ".join(f"{name} {value}" for name, value in values)
         console.show(console.paragraph(f"test with the fitted prior: {numbers}", console.width()))
     for key, result in record.get("metrics", {}).items():
         console.show(console.paragraph(f"{key}: {console.numbers(result) or result.get('error', '')}", console.width()))
@@ -123,9 +126,8 @@ def compare(
     differing = [key for key in keys if len({str(recipe.get(key)) for recipe in recipes}) > 1]
     rows = [[key, *(str(recipe.get(key, "-")) for recipe in recipes)] for key in differing]
     summaries = [_summary(folder) for folder in folders]
-    for name in _NUMBERS:
-        place = _NUMBERS.index(name)
-        rows.append([f"test {name}", *(_numbers(summary["numbers"])[place] for summary in summaries)])
+    for name in dict.fromkeys(name for summary in summaries for name in summary["reports"]):
+        rows.append([f"test {name}", *(cells(summary["numbers"], [name])[0] for summary in summaries)])
     pairs = _paired_differences(folders)
     if as_json:
         fields = {row[0]: row[1:] for row in rows}
@@ -222,7 +224,11 @@ def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFol
 
     if target.suffix not in {".png", ".svg"}:
         raise UsageError(f"runs compare: --figure must end in .png or .svg, got {str(target)!r}.")
-    drawn = compare_curves(labels, [folder.rows("epoch") for folder in folders], title)
+    declared = [reports_of(folder.record()) for folder in folders]
+    common = [report for report in declared[0] if all(report in others for others in declared)]
+    if not common:
+        raise UsageError("runs compare: --figure needs runs that report a number in common.", "Leave out --figure.")
+    drawn = compare_curves(labels, [folder.rows("epoch") for folder in folders], title, common)
     storage.replace(target, render(drawn, target.suffix.removeprefix(".")))
 
 
@@ -276,6 +282,7 @@ def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
         "status": _status(folder, record),
         "epoch": last["epoch"] if last else None,
         "numbers": (tested.get("test") or tested["train"]) if tested else None,
+        "reports": names_shown(reports_of(record)),
     }
 
 
@@ -285,7 +292,6 @@ def _status(folder: RunFolder, record: dict[str, Any]) -> str:
     return "stopped" if status == "running" and not folder.is_held else status
 
 
-def _numbers(numbers: dict[str, Any] | None) -> list[str]:
-    return [
-        f"{value:z.2f}" if isinstance(value := (numbers or {}).get(name), float | int) else "-" for name in _NUMBERS
-    ]
+def _split_titles(split: str, titles: list[str]) -> list[str]:
+    """Column titles of a split's numbers; the first one names the split."""
+    return [f"{split} {title}" if place == 0 else title for place, title in enumerate(titles)]

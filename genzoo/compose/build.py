@@ -8,13 +8,15 @@ from typing import Any
 
 from genzoo.compose.plan import Choice, Plan
 from genzoo.compose.schedule import Schedule
+from genzoo.declare import FIELD
 from genzoo.errors import GenzooError, IncompatibleError, PluginError, UsageError, describe
 from genzoo.interfaces.dataset import Dataset
+from genzoo.interfaces.generator import Generator, LatentGenerator
 from genzoo.interfaces.likelihood import Likelihood
-from genzoo.interfaces.loss import Loss
 from genzoo.interfaces.metric import Metric
-from genzoo.interfaces.model import Model, Parts
+from genzoo.interfaces.model import Parts
 from genzoo.interfaces.network import Network
+from genzoo.interfaces.objective import Objective
 from genzoo.interfaces.prior import Prior
 from genzoo.interfaces.scheduler import Scheduler
 from genzoo.interfaces.visualizer import Visualizer
@@ -24,6 +26,10 @@ from genzoo.types import Capability, Kind, LatentSpec
 LR = "lr"
 """The slot of the learning rate, which the engine owns."""
 
+_WAYS = {"joint": "together with the model", "after": "after the model"}
+_DENSITIES = {"bound": "a bound", "estimate": "an estimate", "none": "not known"}
+_INTERFACES = {"Model": "a model that encodes and decodes", "LatentGenerator": "a model with latents"}
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -31,8 +37,8 @@ class Experiment:
 
     plan: Plan
     dataset: Dataset
-    model: Model
-    loss: Loss
+    model: Generator
+    loss: Objective
     schedule: Schedule
     visualizers: Mapping[str, Visualizer]
     metrics: Mapping[str, Metric]
@@ -40,6 +46,14 @@ class Experiment:
     @property
     def title(self) -> str:
         return self.plan.title
+
+    @property
+    def fits_prior_after(self) -> bool:
+        """Whether the prior is fitted in a stage of its own, after the model."""
+        if not isinstance(self.model, LatentGenerator):
+            return False
+        wanted = self.plan.train.fit_prior
+        return (self.model.prior.fitted if wanted == "auto" else wanted) == "after"
 
     def parameters(self) -> dict[str, int]:
         """Number of parameters of the model's direct parts, and of the whole under ``total``."""
@@ -62,24 +76,29 @@ def build(plan: Plan, dataset: Dataset | None = None) -> Experiment:
     """
     dataset = make_dataset(plan) if dataset is None else dataset
     image = dataset.spec
-    network: Network = _construct(plan[Kind.NETWORK], Network)
-    likelihood: Likelihood = _construct(plan[Kind.LIKELIHOOD], Likelihood)
-    prior_choice = plan[Kind.PRIOR]
+    absent: Any = None  # A model that takes no part of a kind does not look for one.
+    network: Network = _construct(plan[Kind.NETWORK], Network) if Kind.NETWORK in plan.parts else absent
+    likelihood: Likelihood = _construct(plan[Kind.LIKELIHOOD], Likelihood) if Kind.LIKELIHOOD in plan.parts else absent
 
     def prior(latent: LatentSpec) -> Prior:
         _fit_prior(plan, latent, image.classes)
-        return _construct(prior_choice, Prior, latent, image)
+        made: Prior = _construct(plan[Kind.PRIOR], Prior, latent, image)
+        _give_field(plan, made)
+        return made
 
+    supports = plan[Kind.PRIOR].installed.load().supports if Kind.PRIOR in plan.parts else frozenset[str]()
+    parts = Parts(image, network, likelihood, prior, supports)
     with seeded(derive(plan.train.seed, "weights")):
-        model: Model = _construct(plan.model, Model, Parts(image, network, likelihood, prior))
-        loss: Loss = _construct(plan[Kind.LOSS], Loss)
+        model: Generator = _construct(plan.model, Generator, parts)
+        loss: Objective = _construct(plan[Kind.LOSS], Objective)
+        _fit(plan, plan[Kind.LOSS], loss, model)
+        loss.prepare(model, parts)
     if Capability.CONDITIONAL in model.capabilities and image.classes is None:
         raise IncompatibleError(
             f"compose: the model {plan.model.name} is conditional and needs labels, which the dataset "
             f"{plan[Kind.DATASET].name} has not.",
             "Choose a dataset with labels or an unconditional model.",
         )
-    _fit(plan, plan[Kind.LOSS], loss, model)
     visualizers = {key: _construct(choice, Visualizer) for key, choice in plan.visualizers.items()}
     metrics = {key: _construct(choice, Metric) for key, choice in plan.metrics.items()}
     for key, figure in visualizers.items():
@@ -108,7 +127,7 @@ def add_metric(experiment: Experiment, choice: Choice) -> Metric:
     return metric
 
 
-def check_fit(plan: Plan, choice: Choice, part: Visualizer | Metric, dataset: Dataset, model: Model) -> None:
+def check_fit(plan: Plan, choice: Choice, part: Visualizer | Metric, dataset: Dataset, model: Generator) -> None:
     """Refuse a visualizer or metric that the model or the data cannot serve. See `build`."""
     _fit(plan, choice, part, model)
     wants = f"compose: the {choice.installed.kind} {choice.name} needs"
@@ -117,22 +136,35 @@ def check_fit(plan: Plan, choice: Choice, part: Visualizer | Metric, dataset: Da
         raise IncompatibleError(f"{wants} labels, which the dataset {data} has not.")
     if part.needs_factors and not dataset.factor_names:
         raise IncompatibleError(f"{wants} ground-truth factors, which the dataset {data} has not.")
-    part.check(model, dataset.spec)
+    part.check(model, dataset.spec)  # pyright: ignore[reportArgumentType]
 
 
-def _fit(plan: Plan, choice: Choice, part: Loss | Visualizer | Metric, model: Model) -> None:
+def _fit(plan: Plan, choice: Choice, part: Objective | Visualizer | Metric, model: Generator) -> None:
+    which = f"compose: the {choice.installed.kind} {choice.name}"
+    if not isinstance(model, part.on):
+        raise IncompatibleError(
+            f"{which} needs {_INTERFACES.get(part.on.__name__, part.on.__name__)}, which {plan.model.name} is not.",
+            f"`genzoo list {choice.installed.kind}` shows what else there is.",
+        )
+    if not isinstance(part, Visualizer) and part.exact_density:
+        for name, of in (("prior", getattr(model, "prior", None)), ("likelihood", getattr(model, "likelihood", None))):
+            density = getattr(of, "density", "exact")
+            if density != "exact":
+                raise IncompatibleError(
+                    f"{which} needs exact densities for its importance weights; that of the {name} "
+                    f"{plan[name].name} is {_DENSITIES[density]}."
+                )
     missing = part.requires - model.capabilities
     if missing:
         raise IncompatibleError(
-            f"compose: the {choice.installed.kind} {choice.name} needs a model that is {_join(missing)}, "
+            f"{which} needs a model that is {_join(missing)}, "
             f"which {plan.model.name} is not (it is {_join(model.capabilities)})."
         )
     refused = (frozenset() if isinstance(part, Visualizer) else part.forbids) & model.capabilities
+    if Capability.EXACT_POSTERIOR in model.capabilities:
+        refused -= {Capability.DETERMINISTIC_POSTERIOR}
     if refused:
-        raise IncompatibleError(
-            f"compose: the {choice.installed.kind} {choice.name} says nothing of a model that is {_join(refused)}, "
-            f"as {plan.model.name} is."
-        )
+        raise IncompatibleError(f"{which} does not support a model that is {_join(refused)}, as {plan.model.name} is.")
 
 
 def _fit_prior(plan: Plan, latent: LatentSpec, classes: int | None) -> None:
@@ -143,13 +175,40 @@ def _fit_prior(plan: Plan, latent: LatentSpec, classes: int | None) -> None:
             f"compose: the prior {choice.name} supports {_join(prior.supports)} latents, and those of the model "
             f"{plan.model.name} are {latent.support}."
         )
+    wanted = plan.train.fit_prior
+    if wanted not in {"auto", prior.fitted, *prior.fits}:
+        raise IncompatibleError(
+            f"compose: the prior {choice.name} cannot be fitted {_WAYS[wanted]}.",
+            f"Leave out --fit-prior: it is fitted {_WAYS[prior.fitted]}.",
+        )
     if prior.conditional and classes is None:
         raise IncompatibleError(
             f"compose: the prior {choice.name} needs labels, which the dataset {plan[Kind.DATASET].name} has not."
         )
 
 
-def _schedule(plan: Plan, model: Model, loss: Loss) -> Schedule:
+def _give_field(plan: Plan, prior: Prior) -> None:
+    if prior.needs_field:
+        if FIELD not in plan.parts:
+            raise UsageError(
+                f"compose: the prior {plan[Kind.PRIOR].name} is made of a field, and none is named.",
+                "Add --field unet.",
+            )
+        network: Network = _construct(plan[FIELD], Network)
+        if "field" not in network.offers:
+            raise IncompatibleError(
+                f"compose: the network {plan[FIELD].name} offers no field, which the prior {plan[Kind.PRIOR].name} is made "
+                "of.",
+                "Choose --field unet for images, or --field mlp for vectors.",
+            )
+        prior.prepare(network.field)
+    elif FIELD in plan.parts:
+        raise IncompatibleError(
+            f"compose: the prior {plan[Kind.PRIOR].name} takes no field, got {plan[FIELD].name}.", "Leave out --field."
+        )
+
+
+def _schedule(plan: Plan, model: Generator, loss: Objective) -> Schedule:
     configured: dict[str, float] = {**model.quantities, **loss.quantities, LR: plan.train.lr}
     schedulers: dict[str, list[Scheduler]] = {}
     for slot, choices in plan.schedulers.items():

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genzoo.declare import Companion
+from genzoo.declare import FIELD, NOT_TAKEN, Companion
 from genzoo.errors import PluginError, UsageError
 from genzoo.host import Host, Installed
 from genzoo.options import Options
-from genzoo.recipe import Part, Recipe, TrainOptions
+from genzoo.recipe import Init, Part, Recipe, TrainOptions
 from genzoo.types import Kind
 
 PART_KINDS = (Kind.DATASET, Kind.NETWORK, Kind.LIKELIHOOD, Kind.PRIOR, Kind.LOSS)
-"""The kinds of which a run has exactly one beside its model."""
+"""The kinds of which a run has one beside its model, unless the model takes none."""
+
+SLOTS: Mapping[str, Kind] = {**{kind: kind for kind in PART_KINDS}, FIELD: Kind.NETWORK}
+"""Name in a recipe → kind, of every part that a run has at most one of."""
 
 DEFAULTS: Mapping[Kind, str] = {
     Kind.DATASET: "mnist",
@@ -66,15 +69,16 @@ class Plan:
     """A recipe with every name resolved and every option typed."""
 
     model: Choice
-    parts: Mapping[Kind, Choice]
+    parts: Mapping[str, Choice]
     schedulers: Mapping[str, tuple[Choice, ...]]
     visualizers: Mapping[str, Choice]
     metrics: Mapping[str, Choice]
     train: TrainOptions
     summary: str = ""
+    init: Init | None = None
 
-    def __getitem__(self, kind: Kind) -> Choice:
-        return self.model if kind == Kind.MODEL else self.parts[kind]
+    def __getitem__(self, slot: str) -> Choice:
+        return self.model if slot == Kind.MODEL else self.parts[slot]
 
     @property
     def title(self) -> str:
@@ -89,6 +93,7 @@ class Plan:
             visualizers={key: choice.part() for key, choice in self.visualizers.items()},
             metrics={key: choice.part() for key, choice in self.metrics.items()},
             train=self.train.model_dump(mode="json"),
+            init=self.init,
         ).model_copy(update={str(kind): choice.part() for kind, choice in self.parts.items()})
 
     def records(self) -> dict[str, Any]:
@@ -113,9 +118,14 @@ def plan(recipe: Recipe, host: Host) -> Plan:
     host.require(_needed(recipe, host))
     model = _choose(host, Kind.MODEL, recipe.model, asked=True)
     companions = model.installed.component.companions
-    parts: dict[Kind, Choice] = {}
-    for kind in PART_KINDS:
-        parts[kind] = _part(host, kind, getattr(recipe, kind), model.installed, companions.get(kind))
+    parts: dict[str, Choice] = {}
+    for slot in SLOTS:
+        companion = companions.get(slot)
+        if slot == FIELD and companion is None and Kind.PRIOR in parts:
+            companion = parts[Kind.PRIOR].installed.component.companions.get(FIELD)
+        chosen = _part(host, slot, getattr(recipe, slot), model.installed, companion)
+        if chosen is not None:
+            parts[slot] = chosen
     schedulers = _schedulers(host, recipe.schedulers, companions.get(Kind.SCHEDULER))
     return Plan(
         model=model,
@@ -125,6 +135,7 @@ def plan(recipe: Recipe, host: Host) -> Plan:
         metrics={key: _choose(host, Kind.METRIC, part, asked=True) for key, part in recipe.metrics.items()},
         train=recipe.train_options(),
         summary=recipe.summary,
+        init=recipe.init,
     )
 
 
@@ -134,14 +145,14 @@ def _needed(recipe: Recipe, host: Host) -> list[tuple[Kind, str]]:
         companions = host.get(Kind.MODEL, recipe.model.name).component.companions
     except PluginError:
         companions = dict[str, Companion]()
-    asked = {kind: getattr(recipe, kind) or default_part(kind, companions.get(kind)) for kind in PART_KINDS}
+    asked = {slot: getattr(recipe, slot) or default_part(slot, companions.get(slot)) for slot in SLOTS}
     schedulers: dict[str, list[Part]] = {
         **{slot: [part] for slot, part in default_schedulers(companions.get(Kind.SCHEDULER)).items()},
         **(recipe.schedulers or {}),
     }
     return [
         (Kind.MODEL, recipe.model.name),
-        *((kind, part.name) for kind, part in asked.items()),
+        *((SLOTS[slot], part.name) for slot, part in asked.items() if part is not None),
         *((Kind.SCHEDULER, part.name) for parts in schedulers.values() for part in parts),
         *((Kind.VISUALIZER, part.name) for part in recipe.visualizers.values()),
         *((Kind.METRIC, part.name) for part in recipe.metrics.values()),
@@ -153,10 +164,16 @@ def bare_name(name: str) -> str:
     return name.rpartition("/")[2].rpartition(":")[2]
 
 
-def default_part(kind: Kind, companion: Companion | None) -> Part:
-    """What a model gets for a kind when nobody names one."""
+def default_part(slot: str, companion: Companion | None) -> Part | None:
+    """What a model gets for a part when nobody names one; None where it takes none."""
     if companion is None:
-        return Part(name=DEFAULTS[kind])
+        return None if slot == FIELD else Part(name=DEFAULTS[SLOTS[slot]])
+    if companion == NOT_TAKEN:
+        return None
+    return _named(companion)
+
+
+def _named(companion: Companion) -> Part:
     name, options = (companion, {}) if isinstance(companion, str) else companion
     return Part(name=name, options=dict(options))
 
@@ -164,27 +181,32 @@ def default_part(kind: Kind, companion: Companion | None) -> Part:
 def default_schedulers(companion: Companion | None) -> dict[str, Part]:
     """Slot → what drives it when nobody names a scheduler for it; a model's companion drives beta."""
     return {
-        slot: Part(name=name) if companion is None else default_part(Kind.SCHEDULER, companion)
-        for slot, name in DEFAULT_SCHEDULERS.items()
+        slot: Part(name=name) if companion is None else _named(companion) for slot, name in DEFAULT_SCHEDULERS.items()
     }
 
 
-def _part(host: Host, kind: Kind, asked: Part | None, model: Installed, companion: Companion | None) -> Choice:
-    default = default_part(kind, companion)
+def _part(host: Host, slot: str, asked: Part | None, model: Installed, companion: Companion | None) -> Choice | None:
+    default, kind = default_part(slot, companion), SLOTS[slot]
     if asked is None:
-        return _choose(host, kind, default, asked=False)
+        return None if default is None else _choose(host, kind, default, asked=False)
+    if companion == NOT_TAKEN:
+        raise UsageError(
+            f"run: {model.name} takes no {kind}, got --{_flag(slot)} {asked.name}.", f"Leave out --{_flag(slot)}."
+        )
+    if default is None:
+        return _choose(host, kind, asked, asked=True)
     if bare_name(asked.name) == default.name:
         merged = Part(name=asked.name, options={**default.options, **asked.options})
         return _choose(host, kind, merged, asked=True)
     given = {key.replace("-", "_") for key in asked.options}
     dropped = {key: value for key, value in default.options.items() if key.replace("-", "_") not in given}
-    if model.component.base and dropped:
+    if model.component.base and dropped and slot != FIELD:
         settings = ", ".join(f"{key} = {value}" for key, value in dropped.items())
         raise UsageError(
             f"run: {model.name} is {model.component.base} with the {kind} {default.name} ({settings}), which "
-            f"`--{_flag(kind)} {asked.name}` would drop.",
-            f"Run `genzoo run {model.component.base} --{_flag(kind)} {asked.name}` instead, or give "
-            f"--{_flag(kind)}.{next(iter(dropped)).replace('_', '-')} a value.",
+            f"`--{_flag(slot)} {asked.name}` would drop.",
+            f"Run `genzoo run {model.component.base} --{_flag(slot)} {asked.name}` instead, or give "
+            f"--{_flag(slot)}.{next(iter(dropped)).replace('_', '-')} a value.",
         )
     return _choose(host, kind, asked, asked=True)
 
@@ -205,5 +227,5 @@ def _choose(host: Host, kind: Kind, part: Part, *, asked: bool) -> Choice:
     return Choice(installed, installed.make_options(part.options).anchored(), asked, qualified=":" in part.name)
 
 
-def _flag(kind: Kind) -> str:
-    return "data" if kind == Kind.DATASET else str(kind)
+def _flag(slot: str) -> str:
+    return "data" if slot == Kind.DATASET else str(slot)

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -34,6 +35,9 @@ FORMAT = 1
 RETRIES = 20
 """How often a reader looks anew when the checkpoint it chose was removed by the run, which goes on."""
 
+Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer] | None
+"""One optimizer, stored as ``optimizer.safetensors``, or several by the name of their file."""
+
 _log = logging.getLogger("genzoo.checkpoint")
 _STEP = re.compile(r"step-(\d+)")
 _REPLACED = re.compile(r"\.replaced-(\d+)-[0-9a-f]+")
@@ -43,10 +47,10 @@ def save_checkpoint(
     folder: Path,
     step: int,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
+    optimizer: Optimizers,
     loss: nn.Module | None,
     state: Mapping[str, Any],
-    earlier: torch.optim.Optimizer | None = None,
+    tensors: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
     *,
     identity: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -56,10 +60,10 @@ def save_checkpoint(
         folder: The run's ``checkpoints`` folder.
         step: Optimizer steps taken; a later checkpoint must have more, for the newest is the one of most steps.
         model: Its state dict is stored.
-        optimizer: Its tensors are stored beside the model's, under the names of the parameters.
+        optimizer: Its tensors are stored beside the model's, under the names of the parameters; or several by file name.
         loss: Its state dict is stored if it has one.
         state: JSON-able; what `load_checkpoint` gives back.
-        earlier: Optimizer of the stage before this one, without which that stage could not be gone on with.
+        tensors: File name → more tensors by name, such as averaged weights.
         identity: Which run the checkpoint is of, for the manifest; see `genzoo.runs.identity`.
 
     Returns:
@@ -77,11 +81,11 @@ def save_checkpoint(
     if loss is not None and not loss.state_dict():
         del files["loss.safetensors"]
     scalars: dict[str, Any] = {"optimizer": {}, "tensors": {}}
-    for name, each in (("optimizer", optimizer), ("earlier", earlier)):
-        if each is not None:
-            tensors, scalars[name] = _optimizer_state(each, _names(model, loss))
-            scalars["tensors"][name] = len(tensors)
-            files[f"{name}.safetensors"] = _pack(tensors)
+    for name, each in _by_file(optimizer).items():
+        packed, scalars[name] = _optimizer_state(each, _names(model, loss))
+        scalars["tensors"][name] = len(packed)
+        files[f"{name}.safetensors"] = _pack(packed)
+    files |= {f"{name}.safetensors": _pack(more) for name, more in tensors.items()}
     files["state.json"] = json.dumps(spelled({"step": step, **scalars, **state}), allow_nan=False).encode()
     storage.make_folder(staged)
     try:
@@ -234,18 +238,16 @@ def read_state(path: Path) -> dict[str, Any]:
 def load_checkpoint(
     path: Path,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: Optimizers = None,
     loss: nn.Module | None = None,
-    earlier: torch.optim.Optimizer | None = None,
 ) -> dict[str, Any]:
     """Load a checkpoint into objects of the same shapes and return its state.
 
     Args:
         path: The checkpoint.
         model: Takes its weights.
-        optimizer: Takes its tensors.
+        optimizer: Takes its tensors; or several by file name.
         loss: Takes its state where there is any.
-        earlier: The optimizer of the stage before; begins anew where the checkpoint has none.
 
     Raises:
         CorruptError: If a file fails its checksum, is no safetensors file, has other names, shapes or dtypes, or holds
@@ -255,12 +257,26 @@ def load_checkpoint(
     _load_module(path / "model.safetensors", model)
     if loss is not None and (path / "loss.safetensors").exists():
         _load_module(path / "loss.safetensors", loss)
+    load_optimizers(path, optimizer, model, loss)
+    return read_state(path)
+
+
+def load_optimizers(path: Path, optimizer: Optimizers, model: nn.Module, loss: nn.Module | None) -> None:
+    """Load a checkpoint's optimizers, whose parameters are the model's and the loss's. See `load_checkpoint`.
+
+    One of an earlier stage that the checkpoint has not stays as it is.
+    """
     state = read_state(path)
-    if optimizer is not None:
-        _restore_optimizer(path / "optimizer.safetensors", optimizer, _names(model, loss), state)
-    if earlier is not None and (path / "earlier.safetensors").exists():
-        _restore_optimizer(path / "earlier.safetensors", earlier, _names(model, loss), state)
-    return state
+    for name, each in _by_file(optimizer).items():
+        file = path / f"{name}.safetensors"
+        if name == "optimizer" or file.exists():
+            _restore_optimizer(file, each, _names(model, loss), state)
+
+
+def stored_tensors(path: Path, name: str) -> dict[str, Tensor]:
+    """Tensors that a checkpoint keeps beside modules and optimizers, none where it does not. See `save_checkpoint`."""
+    file = path / f"{name}.safetensors"
+    return read_tensors(file) if file.exists() else {}
 
 
 def read_tensors(path: Path, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
@@ -323,6 +339,12 @@ def _manifest(step: int, staged: Path, files: Mapping[str, bytes], identity: Map
     rows = {name: {"size": len(data), "sha256": storage.sha256(staged / name)} for name, data in files.items()}
     whose = {} if identity is None else {"identity": identity}
     return json.dumps({"format": FORMAT, "step": step, **whose, "files": rows}, indent=2).encode()
+
+
+def _by_file(optimizer: Optimizers) -> Mapping[str, torch.optim.Optimizer]:
+    if optimizer is None:
+        return {}
+    return {"optimizer": optimizer} if isinstance(optimizer, torch.optim.Optimizer) else optimizer
 
 
 def _names(model: nn.Module, loss: nn.Module | None) -> dict[nn.Parameter, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from genzoo.bounded import Count, Epoch, FileName, Shape
 from genzoo.plain import unspelled
@@ -47,8 +47,9 @@ class ManifestShape(Shape):
 
 
 class TotalsShape(Shape):
-    """Sums of the epoch so far, the objective's first."""
+    """A player's sums of the epoch so far, the objective's first; genzoo 0.1 had ``levels`` in place of ``layout``."""
 
+    layout: list[list[str | int | None]] | None = None
     names: list[str] = Field(default_factory=list[str])
     levels: Count = 0
     sums: list[float | int | str] = Field(default_factory=list[float | int | str])
@@ -56,7 +57,11 @@ class TotalsShape(Shape):
 
     @model_validator(mode="after")
     def _one_sum_for_each(self) -> TotalsShape:
-        if self.sums and len(self.sums) != 2 + self.levels + len(self.names):
+        layout = self.layout or [["distortion", None], ["rates", self.levels]]
+        if any(len(pair) != 2 for pair in layout):
+            raise ValueError("must have a name and a size in each part of its layout")
+        wanted = 1 + sum(size if isinstance(size, int) else 1 for _, size in layout) + len(self.names)
+        if self.sums and len(self.sums) != wanted:
             raise ValueError("must have one sum for each of its names")
         read = unspelled(list(self.sums))
         if any(isinstance(value, str) for value in read):
@@ -67,27 +72,45 @@ class TotalsShape(Shape):
         return self
 
 
-class PriorShape(Shape):
-    """The second stage."""
+def _by_player(value: Any) -> Any:
+    """Sums as player → sums, also where genzoo 0.1 wrote those of its one player."""
+    return {"": value} if isinstance(value, dict) and "sums" in value else value
+
+
+class StageShape(Shape):
+    """Where a stage stands."""
 
     step: Count = 0
     epochs_done: Epoch = 0
     step_in_epoch: Count = 0
+    totals: Annotated[dict[str, TotalsShape], BeforeValidator(_by_player)] = Field(
+        default_factory=dict[str, TotalsShape]
+    )
+    best_value: Real = None
+    best_epoch: Epoch = 0
+    best_step: Count = 0
+
+
+class PriorShape(StageShape):
+    """The second stage; ``total`` is of genzoo 0.1."""
+
     total: Real = 0.0
 
 
-class StateShape(Shape):
-    """state.json; ``step`` counts optimizer steps."""
+class StateShape(StageShape):
+    """state.json; ``step`` counts the steps of the first stage. What says where training stands must be there."""
 
-    step: Count
-    epochs_done: Epoch
-    step_in_epoch: Count
-    totals: TotalsShape = TotalsShape()
     best_elbo: Real = None
-    best_epoch: Epoch = 0
-    best_step: Count = 0
     prior: PriorShape | None = None
     prior_steps: Count = 0
     optimizer: dict[str, Any] = Field(default_factory=dict[str, Any])
     earlier: dict[str, Any] = Field(default_factory=dict[str, Any])
     tensors: dict[str, Count] = Field(default_factory=dict[str, int])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_where_it_stands(cls, value: Any) -> Any:
+        for name in ("step", "epochs_done", "step_in_epoch"):
+            if isinstance(value, dict) and name not in value:
+                raise ValueError(f"must have {name}")
+        return value

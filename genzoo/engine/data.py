@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
@@ -12,7 +13,50 @@ from genzoo.randomness import derive
 from genzoo.types import Batch, Split
 
 
-class Loader:
+class Batches(ABC):
+    """Batches by index, in an order that is a pure function of seed and epoch."""
+
+    device: torch.device
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, index: slice | Tensor, *, training: bool) -> Batch:
+        """The images at ``index``, transformed."""
+
+    def order(self, seed: int, epoch: int, stream: str = "order") -> Tensor:
+        """The order of an epoch's images, a pure function of seed, stream and epoch."""
+        generator = torch.Generator().manual_seed(derive(seed, stream, epoch))
+        return torch.randperm(len(self), generator=generator).to(self.device)
+
+    def slices(self, batch_size: int) -> Iterator[slice]:
+        """Consecutive slices over all images, the last one partial."""
+        for start in range(0, len(self), batch_size):
+            yield slice(start, min(start + batch_size, len(self)))
+
+
+class Codes(Batches):
+    """Latents in place of images, for a prior that is fitted to codes which never change.
+
+    Args:
+        latents: ``[N, *event]``.
+        labels: int64 ``[N]`` or None.
+    """
+
+    def __init__(self, latents: Tensor, labels: Tensor | None) -> None:
+        self.latents, self.labels = latents, labels
+        self.device = latents.device
+
+    def __len__(self) -> int:
+        return self.latents.shape[0]
+
+    def batch(self, index: slice | Tensor, *, training: bool) -> Batch:
+        """Latents and labels at ``index``."""
+        return Batch(self.latents[index], None if self.labels is None else self.labels[index])
+
+
+class Loader(Batches):
     """Batches of one split by index.
 
     Args:
@@ -27,29 +71,20 @@ class Loader:
         self._dataset = dataset
         self.split = split if split.mapped else split.to(device)
         self._device = torch.device(device)
+        self.device = torch.device("cpu") if self.split.mapped else self._device
         self._channels_last = channels_last
 
     def __len__(self) -> int:
         return len(self.split)
 
     def batch(self, index: slice | Tensor, *, training: bool) -> Batch:
-        """The images at ``index`` as float32 in [0, 1], transformed."""
+        """See `Batches.batch`; float32 in [0, 1]."""
         part = self.split.select(index)
         if self.split.mapped and self._device.type != "cpu":
             part = self._copied(part)
         batch = part.batch()
         image = self._dataset.transform(batch.image, training=training)
         return batch.with_image(_channels_last(image) if self._channels_last else image.contiguous())
-
-    def order(self, seed: int, epoch: int) -> Tensor:
-        """The order of an epoch's images, a pure function of seed and epoch."""
-        generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
-        return torch.randperm(len(self), generator=generator).to("cpu" if self.split.mapped else self._device)
-
-    def slices(self, batch_size: int) -> Iterator[slice]:
-        """Consecutive slices over the split, the last one partial."""
-        for start in range(0, len(self), batch_size):
-            yield slice(start, min(start + batch_size, len(self)))
 
     def _copied(self, part: Split) -> Split:
         """Some images of a file on the device, the copy from pinned memory, so that no step waits for it."""

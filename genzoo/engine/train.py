@@ -1,58 +1,48 @@
-"""The training loop: one page of plain PyTorch, resumable at every step."""
+"""The stages of a run in their order, resumable at every step of each."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genzoo.compose.build import LR, Experiment
+from genzoo.compose.schedule import Schedule
 from genzoo.engine.arithmetic import full_float32
-from genzoo.engine.checkpoint import load_checkpoint, read_state
-from genzoo.engine.data import Loader
-from genzoo.engine.evaluate import Totals, evaluate, pack
-from genzoo.engine.observer import Observer, Tick
-from genzoo.engine.optimizer import GuardedStep, make_optimizer
-from genzoo.engine.prior_stage import PriorStage
+from genzoo.engine.averages import Averages
+from genzoo.engine.checkpoint import load_checkpoint, load_optimizers, read_state, stored_tensors
+from genzoo.engine.data import Batches, Loader
+from genzoo.engine.evaluate import evaluate
+from genzoo.engine.fitting import FitPrior, can_be_kept, codes_of
+from genzoo.engine.listener import Listener
 from genzoo.engine.settings import Settings, choose
 from genzoo.engine.signals import Signals, StopRequested
+from genzoo.engine.stage import Stage, StagePlan, StageState
 from genzoo.engine.workers import ALONE, Workers
-from genzoo.errors import DivergedError, Interrupted, UsageError
-from genzoo.interfaces.model import Model
-from genzoo.interfaces.scheduler import Progress
-from genzoo.randomness import derive, reseed, seeded
-from genzoo.types import Context, ModelOutput, Split
+from genzoo.errors import Interrupted, UsageError
+from genzoo.interfaces.generator import LatentGenerator
+from genzoo.interfaces.prior import Prior
+from genzoo.randomness import derive, seeded
+from genzoo.types import Context, Split
 
-POLL_STEPS = 20
-"""Steps between two looks at the guard of non-finite numbers."""
+EARLIER = ("earlier-weights", "earlier-averages")
+"""What a second stage's checkpoints keep of the first one, where the second began from other weights."""
 
 
 @dataclass
-class State:
-    """Where training stands; with the weights and the optimizer it is all that a resumed run needs.
+class State(StageState):
+    """Where training stands: the first stage's state, and what came after it.
 
     Args:
-        step: Optimizer steps taken.
-        epochs_done: Epochs trained, evaluated and reported.
-        step_in_epoch: Steps taken in the epoch after those.
-        totals: Sums of the epoch so far.
-        best_elbo, best_epoch, best_step: Best held-out elbo so far, its epoch and the number of its checkpoint.
         prior: State of the second stage, None before it.
-        prior_steps: Steps of second stages that were given up because training went on.
+        prior_steps: Steps of second stages that were given up because training continued.
     """
 
-    step: int = 0
-    epochs_done: int = 0
-    step_in_epoch: int = 0
-    totals: dict[str, Any] = field(default_factory=dict[str, Any])
-    best_elbo: float | None = None
-    best_epoch: int = 0
-    best_step: int = 0
     prior: dict[str, Any] | None = None
     prior_steps: int = 0
 
@@ -62,20 +52,19 @@ class Trainer:
 
     Args:
         experiment: What to train; its model is moved to the device.
-        observer: Told of progress, epochs and checkpoints.
+        listener: Told of progress, epochs and checkpoints.
         splits: ``train`` and ``test``, and ``holdout`` where images are held out.
-        workers: Who train together; each has a trainer of its own, and all come to the same weights and numbers.
+        workers: Who train together; each has a trainer of its own, and all reach the same weights and numbers.
     """
 
     def __init__(
-        self, experiment: Experiment, observer: Observer, splits: Mapping[str, Split], workers: Workers = ALONE
+        self, experiment: Experiment, listener: Listener, splits: Mapping[str, Split], workers: Workers = ALONE
     ) -> None:
         self.experiment = experiment
         self.options = experiment.plan.train
-        self.observer = observer
+        self.listener = listener
         self.workers = workers
         self.settings: Settings = replace(choose(workers.place(self.options), experiment.model), processes=workers.size)
-        self.state = State()
         self.model = experiment.model.to(self.settings.device)
         self.loss = experiment.loss.to(self.settings.device)
         if self.settings.channels_last:
@@ -86,86 +75,172 @@ class Trainer:
         }
         if not len(self.loaders["train"]):
             raise UsageError("run: the training split must have at least one image, got an empty one.")
-        self._optimizer = make_optimizer(self.options, [*self.model.parameters(), *self.loss.parameters()])
-        self._step = GuardedStep(self._optimizer, self.options.clip_grad, workers)
-        self._stage: PriorStage | None = None
-        self._forward = torch.compile(self.model) if self.settings.compile else self.model
-        self._totals = Totals()
-        self._ticked = 0.0
+        self.averages = None if self.options.ema is None else Averages(self.model, self.options.ema)
+        self._earlier: dict[str, Mapping[str, Tensor]] = {}
+        self.first = Stage(self, self._plan(first=True), self._loaders(first=True), State())
+        self.second: Stage | None = None
+
+    # The stages.
 
     @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """That of the stage that training is in."""
-        return self._optimizer if self._stage is None else self._stage.optimizer
+    def state(self) -> State:
+        """That of the whole run."""
+        assert isinstance(self.first.state, State)
+        return self.first.state
+
+    @property
+    def stage(self) -> Stage:
+        """The one that training is in."""
+        return self.second or self.first
+
+    @property
+    def stages(self) -> int:
+        """How many there are."""
+        return 2 if self._fits_after and self._body_trains else 1
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the first stage."""
+        return self.first.epochs
 
     @property
     def total_steps_taken(self) -> int:
-        """Optimizer steps of all stages, those given up among them; it names checkpoints and never falls."""
-        return self.state.step + self.state.prior_steps + (self._stage.state.step if self._stage else 0)
+        """Steps of all stages, those given up among them; it names checkpoints and never falls."""
+        return self.state.step + self.state.prior_steps + (self.second.state.step if self.second else 0)
 
     @property
-    def earlier_optimizer(self) -> torch.optim.Optimizer | None:
-        """That of the first stage while training is in the second."""
-        return None if self._stage is None else self._optimizer
+    def best_step(self) -> int:
+        """Number of the best checkpoint of the present stage, or else of the one before, 0 where none was chosen."""
+        return self.stage.state.best_step or self.state.best_step
 
     @property
     def finished(self) -> bool:
         """Whether every epoch of every stage is done."""
-        return not self._trains_on and (
-            self.model.prior.fitted == "joint" or (self._stage is not None and self._stage.done)
-        )
+        if self.first.trains_on:
+            return False
+        return self.stages == 1 or (self.second is not None and not self.second.trains_on)
 
     @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.loaders["train"]) // self.options.batch_size)
+    def _prior(self) -> Prior | None:
+        return self.model.prior if isinstance(self.model, LatentGenerator) else None
 
     @property
-    def epochs(self) -> int:
-        """Epochs in all, fewer than asked for where ``steps`` ends training before."""
-        if self.options.steps is None:
-            return self.options.epochs
-        return min(self.options.epochs, -(-self.options.steps // self.steps_per_epoch))
+    def _fits_after(self) -> bool:
+        """Whether the prior has a stage of its own."""
+        return self._prior is not None and self.experiment.fits_prior_after
 
-    def progress(self) -> Progress:
-        """Progress at the step that comes next."""
-        return Progress(self.state.epochs_done + 1, self.state.step, self.steps_per_epoch, self.epochs)
+    @property
+    def _body_trains(self) -> bool:
+        """Whether the model has parameters to train beside its prior's."""
+        prior = set() if self._prior is None else set(self._prior.parameters())
+        return any(p.requires_grad and p not in prior for p in self.model.parameters())
 
-    def initialise(self) -> None:
-        """Once, before the first step: let the prior see images for its pseudo-inputs."""
-        loader = self.loaders["train"]
-        index = loader.order(self.options.seed, 0)[:1000]
-        with seeded(derive(self.options.seed, "initialise")):
-            self.model.prior.initialise(loader.batch(index, training=False).image)
+    def _plan(self, *, first: bool) -> StagePlan:
+        schedule, prior = self.experiment.schedule, self._prior
+        if prior is None or not self._fits_after or (first and self._body_trains):
+            if prior is not None and self._fits_after and prior.fitted == "joint":
+                prior.requires_grad_(False)
+            return StagePlan("train", self.loss, self.options.epochs, schedule, self.model, steps=self.options.steps)
+        prior.requires_grad_(True)
+        objective = FitPrior(prior, coded=can_be_kept(self.experiment.model, self.experiment.dataset))
+        lr = self.options.lr if prior.fit_lr is None else prior.fit_lr
+        drives = {slot: schedulers for slot, schedulers in schedule.schedulers.items() if slot == LR}
+        values = Schedule({LR: lr}, drives)
+        if first:
+            return StagePlan("prior", objective, self.options.epochs, values, prior, steps=self.options.steps)
+        return StagePlan("prior", objective, prior.fit_epochs, values, prior, first=False)
+
+    def _loaders(self, *, first: bool) -> Mapping[str, Batches]:
+        fits = self._fits_after and not (first and self._body_trains)
+        if not fits or not can_be_kept(self.experiment.model, self.experiment.dataset):
+            return self.loaders
+        options = self.options
+        return {
+            name: codes_of(
+                self.experiment.model, name, loader, seed=options.seed, batch_size=options.eval_batch_size,
+                poll=lambda: None,
+            )
+            for name, loader in self.loaders.items()
+        }  # fmt: skip
+
+    def _enter_second(self) -> Stage:
+        """Begin the second stage, from the first one's best or averaged weights where there are any."""
+        best = self.listener.best_checkpoint() if self.state.best_step else None
+        averages = self.averages
+        if best is not None or averages is not None:
+            self._earlier = {"earlier-weights": _copies(self.model.state_dict())}
+        if averages is not None:
+            self._earlier["earlier-averages"] = _copies(averages.tensors)
+        if best is not None:
+            load_checkpoint(best, self.model)
+        if averages is not None:
+            averages.load({} if best is None else stored_tensors(best, "averages"))
+            averages.apply()
+        return self._second(StageState())
+
+    def _second(self, state: StageState) -> Stage:
+        return Stage(self, self._plan(first=False), self._loaders(first=False), state)
+
+    # Saving and restoring.
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as JSON, for a checkpoint."""
+        self.state.prior = None if self.second is None else self.second.snapshot()
+        return self.first.snapshot()
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """File name → those of the present stage's players and, in a second stage, of the first one's."""
+        return _by_file("optimizer", self.stage) | (_by_file("earlier", self.first) if self.second else {})
+
+    def tensors(self) -> dict[str, Mapping[str, Tensor]]:
+        """File name → what a checkpoint keeps beside modules and optimizers: averages, and what the first stage would
+        continue from."""
+        averages = {} if self.averages is None else {"averages": self.averages.tensors}
+        return averages | (self._earlier if self.second else {})
 
     def restore(self, checkpoint: Path) -> None:
-        """Take the place of a checkpoint. A second stage is given up where training goes on: its prior is fitted anew.
+        """Return to a checkpoint. A second stage is given up where training continues: its prior is fitted again.
 
         Raises:
             CorruptError: See `genzoo.engine.checkpoint.load_checkpoint`.
         """
         state = read_state(checkpoint)
-        self.state = State(**{name: state[name] for name in State.__dataclass_fields__ if name in state})
-        prior, optimizer = self.state.prior, self._optimizer
+        if "best_elbo" in state:  # genzoo 0.1 knew losses alone.
+            state["best_value"] = state["best_elbo"]
+        self.first.state = State(**{name: state[name] for name in State.__dataclass_fields__ if name in state})
+        load_checkpoint(checkpoint, self.model, loss=self.loss)
+        averages = stored_tensors(checkpoint, "averages")
+        prior, stem = self.state.prior, "optimizer"
         if prior is not None:
-            optimizer = None
-            if self._trains_on:
+            self._earlier = {name: stored_tensors(checkpoint, name) for name in EARLIER}
+            self._earlier = {name: tensors for name, tensors in self._earlier.items() if tensors}
+            stem = "earlier"
+            if self.first.trains_on:
                 self.state.prior = None
                 self.state.prior_steps += prior["step"]
+                self.model.load_state_dict(self._earlier.get(EARLIER[0], {}), strict=False)
+                averages = self._earlier.get(EARLIER[1], averages)
             else:
-                self._stage = PriorStage(self)
-                self._stage.restore(prior)
-                optimizer = self._stage.optimizer
-        load_checkpoint(
-            checkpoint, self.model, optimizer, self.loss, earlier=None if prior is None else self._optimizer
-        )
-        if self.state.totals:
-            self._totals.restore(self.state.totals, self.settings.device)
+                self.second = self._second(
+                    StageState(**{name: prior[name] for name in StageState.__dataclass_fields__ if name in prior})
+                )
+                load_optimizers(checkpoint, _by_file("optimizer", self.second), self.model, self.loss)
+                self.second.restore_totals()
+        load_optimizers(checkpoint, _by_file(stem, self.first), self.model, self.loss)
+        self.first.restore_totals()
+        if self.averages is not None:
+            self.averages.load(averages)
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state as JSON, for a checkpoint."""
-        self.state.totals = self._totals.state() if self.state.step_in_epoch else {}
-        self.state.prior = None if self._stage is None else self._stage.snapshot()
-        return dict(vars(self.state))
+    # Training.
+
+    def initialise(self) -> None:
+        """Once, before the first step: let the prior see images for its pseudo-inputs."""
+        if self._prior is None:
+            return
+        loader = self.loaders["train"]
+        index = loader.order(self.options.seed, 0)[:1000]
+        with seeded(derive(self.options.seed, "initialise")):
+            self._prior.initialise(loader.batch(index, training=False).image)
 
     def fit(self, signals: Signals) -> None:
         """Train to the end.
@@ -178,182 +253,58 @@ class Trainer:
             for module in (self.model, self.loss):
                 self.workers.copy(module)
             try:
-                while self._trains_on:
-                    self._train_epoch(signals)
-                    self._finish_epoch(signals)
-                if self.model.prior.fitted == "after":
-                    self._fit_prior(signals)
+                self.first.fit(signals)
+                if self.stages == 2:
+                    if self.second is None:
+                        self.second = self._enter_second()
+                    self.second.fit(signals)
+                if self._fits_after:
+                    self._measure_fitted(signals)
             except StopRequested as stop:
-                self._check_finite()
-                if self._stage is not None:
-                    self._stage.check_finite()
-                self.observer.save(self, best=False)
-                where = f"step {self.state.step}"
-                if self._stage is not None:
-                    where = f"step {self._stage.state.step} of the prior's fit"
+                self.stage.check_finite()
+                self.listener.save(self, best=False)
+                where = f"step {self.stage.state.step}" + (" of the prior's fit" if self.second else "")
                 raise Interrupted(stop.signum, f"run: stopped by signal {stop.signum} at {where}.") from None
 
-    def _fit_prior(self, signals: Signals) -> None:
-        if self._stage is None:
-            self._stage = PriorStage(self)
-        if not self._stage.done:
-            self._stage.fit(signals)
-        last = Progress(self.epochs, max(self.state.step - 1, 0), self.steps_per_epoch, self.epochs)
-        values = self.experiment.schedule.at(last)
-        row: dict[str, Any] = {"kind": "fitted", "epoch": self.state.epochs_done, "step": self.state.step}
-        row |= {"quantities": values, "test": self._evaluate("test", values, signals, reported=True)}
-        self.observer.fitted(row)
-
-    def _train_epoch(self, signals: Signals) -> None:
-        state, options, loader = self.state, self.options, self.loaders["train"]
-        order = loader.order(options.seed, state.epochs_done + 1)
-        self.model.train()
-        self._began, self._trained = time.perf_counter(), 0
-        while state.step_in_epoch < self.steps_per_epoch and state.step != options.steps:
-            signals.poll()
-            progress = self.progress()
-            values = self.experiment.schedule.at(progress)
-            self._set_lr(values[LR])
-            start = state.step_in_epoch * options.batch_size
-            index = order[start : start + options.batch_size]
-            reseed(self.workers.seed(options.seed, "step", state.step))
-            batch = loader.batch(self.workers.share(index), training=True)
-            context = Context(values, len(loader))
-            with self.settings.autocast():
-                output = self._forward(batch, samples=self.loss.samples, context=context)
-            terms = self.loss(output, batch, context)
-            means = self._step(terms.objective, state.step, pack(terms), self.workers.weight(index))
-            self._after_step(output)
-            self._totals.add(terms, len(index), means)
-            self._trained += len(index)
-            state.step += 1
-            state.step_in_epoch += 1
-            if state.step % POLL_STEPS == 0:
-                self._check_finite()
-                self._tick(values)
-
-    def _after_step(self, output: ModelOutput) -> None:
-        """What the model does after a step. Of several workers each does it on its share, so that a model may sum over
-        them, and what the first one comes to counts.
-        """
-        self.model.after_step(output)
-        if type(self.model).after_step is not Model.after_step:
-            self.workers.copy(self.model)
-
-    def _finish_epoch(self, signals: Signals) -> None:
-        self._check_finite()
-        for module in (self.model, self.loss):
-            self.workers.copy(module, buffers_only=True)
-        state = self.state
-        seconds = time.perf_counter() - self._began
-        last = Progress(state.epochs_done + 1, max(state.step - 1, 0), self.steps_per_epoch, self.epochs)
-        values = self.experiment.schedule.at(last)
-        row: dict[str, Any] = {
-            "kind": "epoch",
-            "epoch": state.epochs_done + 1,
-            "step": state.step,
-            "quantities": values,
-            "train": self._totals.means(),
-        }
-        if self._has("holdout"):
-            row["holdout"] = self._evaluate("holdout", values, signals, reported=False)
-        best = self._is_best(row)
-        epoch = state.epochs_done + 1
-        last_epoch = epoch == self.epochs or (not best and self._out_of_patience(epoch))
-        if self._has("test") and (epoch == 1 or last_epoch or epoch % self.options.eval_every == 0):
-            row["test"] = self._evaluate("test", values, signals, reported=last_epoch)
-            row["test_precision"] = "fp32" if last_epoch else self.settings.precision
-        row["seconds"] = round(seconds, 3)
-        row["images_per_second"] = round(self._trained / seconds, 1) if self._trained else None
-        if best:
-            state.best_elbo, state.best_epoch = row["holdout"]["elbo"], epoch
-            state.best_step = self.total_steps_taken
-        self.observer.epoch(row)
-        state.epochs_done = epoch
-        state.step_in_epoch = 0
-        self._totals = Totals()
-        if best or last_epoch or epoch % self.options.checkpoint_every == 0:
-            self.observer.save(self, best=best)
-        self.observer.epoch_over(self, row)
-
-    def _has(self, split: str) -> bool:
-        return split in self.loaders and len(self.loaders[split]) > 0
-
-    def _evaluate(self, split: str, values: Mapping[str, float], signals: Signals, *, reported: bool) -> dict[str, Any]:
-        """Means over a split: the reported ones in float32; those that a curve or a choice is made of in the run's
-        precision, which keeps them a twentieth of an epoch.
-        """
-        means = evaluate(
-            self.model,
-            self.loss,
-            self.loaders[split],
-            Context(values, len(self.loaders["train"])),
-            seed=self.options.seed,
-            batch_size=self.options.eval_batch_size,
-            poll=signals.poll,
-            workers=self.workers,
-            arithmetic=full_float32 if reported else self.settings.autocast,
-        )
-        if not math.isfinite(means["objective"]):
-            raise DivergedError(
-                f"run: the loss's {_not_finite(means)} must be finite, got a value that is not on the {split} split "
-                f"after step {self.state.step}.",
-                "The weights are finite and the last checkpoint is kept; try a lower --lr, and look at that split's "
-                "images for what the likelihood cannot take.",
-            )
-        return means
-
-    def _is_best(self, row: Mapping[str, Any]) -> bool:
-        elbo = row["holdout"]["elbo"] if "holdout" in row else None
-        return elbo is not None and (self.state.best_elbo is None or elbo > self.state.best_elbo)
-
-    @property
-    def _trains_on(self) -> bool:
-        return self.state.epochs_done < self.epochs and not self._out_of_patience()
-
-    def _out_of_patience(self, epochs_done: int | None = None) -> bool:
-        patience = self.options.patience
-        if patience is None or self.state.best_elbo is None:
-            return False
-        done = self.state.epochs_done if epochs_done is None else epochs_done
-        return done - self.state.best_epoch >= patience
-
-    def _set_lr(self, lr: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-
-    def _check_finite(self) -> None:
-        step = self._step.first_bad_step()
-        if step is None:
+    def _measure_fitted(self, signals: Signals) -> None:
+        """The loss on test images, now that the prior is fitted, where the prior has a density for it."""
+        assert self._prior is not None
+        if self._prior.density != "exact":
             return
-        bad = _not_finite(self._totals.means())
-        source = f"the loss's {bad}" if bad else "a gradient"
-        raise DivergedError(
-            f"run: {source} must be finite, got a value that is not at step {step}, epoch {self.state.epochs_done + 1}.",
-            "That step was not taken and the last checkpoint is kept; try a lower --lr or --clip-grad 1.",
-        )
-
-    def _tick(self, values: Mapping[str, float]) -> None:
-        now = time.perf_counter()
-        if now - self._ticked < 0.25:
-            return
-        self._ticked = now
-        rate = self._trained / max(now - self._began, 1e-9)
-        self.observer.tick(
-            Tick(
-                self.state.epochs_done + 1,
-                self.epochs,
-                self.state.step_in_epoch,
-                self.steps_per_epoch,
-                rate,
-                values,
-                self._totals.means(),
+        values = self.experiment.schedule.at(self.first.last_progress)
+        with self.shown_weights():
+            test = evaluate(
+                self.model,
+                self.loss,
+                self.loaders["test"],
+                Context(values, len(self.loaders["train"])),
+                seed=self.options.seed,
+                batch_size=self.options.eval_batch_size,
+                poll=signals.poll,
+                workers=self.workers,
+                arithmetic=full_float32,
             )
-        )
+        row = {"kind": "fitted", "epoch": self.state.epochs_done, "step": self.state.step}
+        self.listener.fitted({**row, "quantities": values, "test": test})
+
+    def row_head(self, stage: Stage, epoch: int) -> dict[str, Any]:
+        """How a stage's row begins; epochs and steps of a second stage run on."""
+        if stage.plan.first:
+            return {"kind": "epoch", "epoch": epoch, "step": stage.state.step}
+        steps = self.state.step + stage.state.step
+        return {"kind": "prior", "epoch": self.state.epochs_done + epoch, "prior_epoch": epoch, "step": steps}
+
+    def shown_weights(self) -> AbstractContextManager[None]:
+        """The model with the weights that are measured, drawn and exported: the averaged ones where there are any."""
+        return nullcontext() if self.averages is None else self.averages.swapped_in()
 
 
-def _not_finite(means: Mapping[str, Any]) -> str:
-    """Names of the numbers that are not finite, the objective's own only where no other is to blame."""
-    named = [("distortion", means["distortion"]), ("rate", means["rate"]), *means["terms"].items()]
-    bad = list(dict.fromkeys(name for name, value in named if not math.isfinite(value)))
-    return ", ".join(bad) or ("" if math.isfinite(means["objective"]) else "objective")
+def _by_file(stem: str, stage: Stage) -> dict[str, torch.optim.Optimizer]:
+    """File name → optimizer of each player; the first one's file has the stem's name alone."""
+    return {
+        f"{stem}-{name}" if number else stem: turn.optimizer for number, (name, turn) in enumerate(stage.turns.items())
+    }
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in tensors.items()}

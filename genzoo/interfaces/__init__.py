@@ -1,5 +1,5 @@
-"""The nine interfaces, one file each; a plugin subclasses the one of its kind. Names resolve lazily, so that
-importing a scheduler's interface imports no torch."""
+"""The interfaces, one file each; a plugin subclasses the one of its kind, or what that derives from. Names resolve
+lazily, so that importing a scheduler's interface imports no torch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genzoo.interfaces.dataset import Dataset
+    from genzoo.interfaces.generator import Generator, LatentGenerator
     from genzoo.interfaces.likelihood import Likelihood
     from genzoo.interfaces.loss import Loss
     from genzoo.interfaces.measurement import Measurement, PerImage
     from genzoo.interfaces.metric import Metric
     from genzoo.interfaces.model import Model, Parts
     from genzoo.interfaces.network import Network
+    from genzoo.interfaces.objective import Objective, Player, Terms
     from genzoo.interfaces.prior import Prior
     from genzoo.interfaces.scheduler import Progress, Scheduler
     from genzoo.interfaces.view import RunView
@@ -21,22 +23,35 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dataset",
+    "Generator",
+    "LatentGenerator",
     "Likelihood",
     "Loss",
     "Measurement",
     "Metric",
     "Model",
     "Network",
+    "Objective",
     "Parts",
     "PerImage",
+    "Player",
     "Prior",
     "Progress",
     "RunView",
     "Scheduler",
+    "Terms",
     "Visualizer",
 ]
 
-_MODULES = {"Parts": "model", "PerImage": "measurement", "Progress": "scheduler", "RunView": "view"}
+_MODULES = {
+    "LatentGenerator": "generator",
+    "Parts": "generator",
+    "PerImage": "measurement",
+    "Player": "objective",
+    "Progress": "scheduler",
+    "RunView": "view",
+    "Terms": "objective",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -22,10 +23,13 @@ class Likelihood(nn.Module, ABC):
         - `channels`, unless it is one number a pixel and channel.
         - `display`, unless the mean already lies in [0, 1].
         - Optionally `least_distortion` and `diagnose`, for the verdict on a trained run.
+        - ``density``: what ``log_prob`` of its distribution is, if not exact.
 
     Args:
         options: The plugin's options.
     """
+
+    density: ClassVar[Literal["exact", "bound", "estimate", "none"]] = "exact"
 
     def __init__(self, options: Options) -> None:
         super().__init__()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genzoo import estimators
 from genzoo.findings import Evidence, Finding
-from genzoo.options import Options
-from genzoo.types import Batch, Capability, Context, LossTerms, ModelOutput
+from genzoo.interfaces.objective import Objective, Terms
+from genzoo.types import Batch, Context, LossTerms, ModelOutput, Report
 
 
-class Loss(nn.Module, ABC):
+class Loss(Objective):
     """An objective, in nats per image and mean over the batch, as a sum of named terms.
 
     The base measures distortion and rates once and adds the model's auxiliary terms, so no loss can forget them.
@@ -31,23 +32,17 @@ class Loss(nn.Module, ABC):
         options: The plugin's options.
     """
 
-    requires: frozenset[Capability] = frozenset()
-    forbids: frozenset[Capability] = frozenset()
-    batch_coupled: bool = False
-
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self.options = options
+    reports = (
+        Report("distortion", "Distortion D", "nats", "lower"),
+        Report("rate", "Rate R", "nats", scale="log"),
+        Report("elbo", "ELBO", "nats", "higher"),
+    )
+    headline = ("elbo", "higher")
 
     @property
     def samples(self) -> int:
         """K, the number of posterior samples an image that the objective wants."""
         return 1
-
-    @property
-    def quantities(self) -> Mapping[str, float]:
-        """Configured values of the quantities that a scheduler may drive; the run multiplies them by its factors."""
-        return {}
 
     @abstractmethod
     def terms(
@@ -97,9 +92,34 @@ class Loss(nn.Module, ABC):
             Finding("note", "", warm_up),
         ]
 
-    def quantity(self, context: Context, name: str) -> float | Tensor:
-        """The scheduled value of a quantity now, or its configured value where nothing drives it."""
-        return context.values.get(name, self.quantities[name])
+    def step(self, model: Any, batch: Batch, context: Context, player: str) -> Terms:
+        """See `Objective.step`: run the model, then `forward`."""
+        with context.autocast():
+            output = model(batch, samples=self.samples, context=context)
+        return self._reported(output, batch, context)
+
+    def evaluate(self, model: Any, batch: Batch, context: Context) -> Terms:
+        """See `Objective.evaluate`; the model's own quantities, such as a temperature, have their final values."""
+        with context.autocast():
+            output = model(batch, samples=self.samples)
+        return self._reported(output, batch, context)
+
+    def summary(self, means: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Objective.summary`: rate, elbo and distortion ÷ rate beside what was measured."""
+        rates = means["rates"]
+        rate = sum(rates)
+        return {
+            "distortion": means["distortion"],
+            "rate": rate,
+            "rates": rates,
+            "elbo": -(means["distortion"] + rate),
+            "ratio": means["distortion"] / rate if rate > 0 else None,
+            **{name: value for name, value in means.items() if name not in ("distortion", "rates")},
+        }
+
+    def _reported(self, output: ModelOutput, batch: Batch, context: Context) -> Terms:
+        terms: LossTerms = self(output, batch, context)
+        return Terms(terms.objective, terms.terms, {"distortion": terms.distortion, "rates": terms.rates}, output)
 
     def forward(self, output: ModelOutput, batch: Batch, context: Context | None = None) -> LossTerms:
         """The objective with its terms, distortion and rates.

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from genzoo.interfaces.generator import Generator
+from genzoo.interfaces.model import Model
 from genzoo.options import Options
-from genzoo.types import Capability, ImageSpec
+from genzoo.types import ImageSpec
 
 if TYPE_CHECKING:
-    from genzoo.interfaces.model import Model
     from genzoo.interfaces.view import RunView
 
 
@@ -27,8 +28,10 @@ class Metric(ABC):
         options: The plugin's options.
     """
 
-    requires: ClassVar[frozenset[Capability]] = frozenset()
-    forbids: ClassVar[frozenset[Capability]] = frozenset()
+    on: ClassVar[type[Generator]] = Model
+    requires: ClassVar[frozenset[str]] = frozenset()
+    forbids: ClassVar[frozenset[str]] = frozenset()
+    exact_density: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     needs_factors: ClassVar[bool] = False
     direction: ClassVar[Literal["higher", "lower"] | None] = None

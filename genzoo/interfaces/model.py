@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
 from genzoo.errors import UsageError
 from genzoo.findings import Evidence, Finding
+from genzoo.interfaces.generator import LatentGenerator, Parts
 from genzoo.interfaces.likelihood import Likelihood
-from genzoo.interfaces.network import Network
-from genzoo.interfaces.prior import Prior
 from genzoo.options import Options
 from genzoo.randomness import seeded
-from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, LatentSpec, ModelOutput
+from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, ModelOutput
+
+__all__ = ["Model", "Parts", "check_label"]
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a model is built from; the composer resolves it from names.
-
-    Args:
-        image: What one image is.
-        network: Makes encoder and decoder bodies.
-        likelihood: p(x|z) from the decoder's raw output.
-        prior: Makes the prior of the top level from that level's `LatentSpec`.
-    """
-
-    image: ImageSpec
-    network: Network
-    likelihood: Likelihood
-    prior: Callable[[LatentSpec], Prior]
-
-
-class Model(nn.Module, ABC):
+class Model(LatentGenerator):
     """Latents and a likelihood from a batch of images, and images from latents.
 
     Subclass requirements:
@@ -53,20 +35,11 @@ class Model(nn.Module, ABC):
         parts: Image spec, network, likelihood and prior factory.
     """
 
-    capabilities: ClassVar[frozenset[Capability]]
-    levels: tuple[LatentSpec, ...]
-    prior: Prior
+    likelihood: Likelihood
 
     def __init__(self, options: Options, parts: Parts) -> None:
-        super().__init__()
-        self.options = options
-        self.image = parts.image
+        super().__init__(options, parts)
         self.likelihood = parts.likelihood
-
-    @property
-    def quantities(self) -> Mapping[str, float]:
-        """Configured values of what a scheduler may drive in the model itself, such as a temperature."""
-        return {}
 
     @abstractmethod
     def encode(self, batch: Batch, *, samples: int = 1, context: Context | None = None) -> Encoding:
@@ -94,12 +67,27 @@ class Model(nn.Module, ABC):
             Distribution with batch shape ``[*]`` and event ``[C, H, W]``.
         """
 
+    def generate(self, latents: Sequence[Tensor], label: Tensor | None = None) -> Tensor:
+        """See `LatentGenerator.generate`: what `decode` makes of latents, shown; lower levels are their mean."""
+        return self.likelihood.display(self.decode(latents, label, mean=True))
+
     def prior_of_top(self, label: Tensor | None = None) -> Distribution:
-        """p(z) of the top level, or p(z|c) for a conditional prior with labels ``[B]``."""
+        """See `LatentGenerator.prior_of_top`."""
         return self.prior(label=label, encode=self._posterior_of)
 
-    def after_step(self, output: ModelOutput) -> None:
-        """Called after each optimizer step with the output it was made of; for moving-average codebooks."""
+    def posterior(self, image: Tensor, label: Tensor | None = None) -> Distribution:
+        """q(z|x) of the top level.
+
+        Args:
+            image: ``[B, C, H, W]`` in [0, 1].
+            label: int64 ``[B]``; None where the model takes none.
+
+        Returns:
+            Distribution with batch shape ``[B]``.
+        """
+        if label is None and type(self)._posterior_of is not Model._posterior_of:
+            return self._posterior_of(image)
+        return self.encode(Batch(image, label)).latents[0].posterior
 
     def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
         """What the model's own options say about a trained run; core prints it after its own findings.
@@ -120,30 +108,10 @@ class Model(nn.Module, ABC):
 
     @torch.no_grad()
     def sample(self, n: int, label: Tensor | None = None, *, seed: int | None = None, mean: bool = True) -> Tensor:
-        """Images drawn from the model.
-
-        Args:
-            n: How many.
-            label: int64 ``[n]``; required by a conditional model.
-            seed: Seed of the draw; the global random state is put back. None draws from the global state.
-            mean: Show the likelihood's mean; otherwise a draw from it.
-
-        Returns:
-            ``[n, C, H, W]`` in [0, 1].
-
-        Raises:
-            UsageError: If ``n`` is below 1, or the model is conditional and ``label`` is None.
-        """
-        if n < 1:
-            raise UsageError(f"sample: n must be at least 1, got {n}.")
-        if label is None and Capability.CONDITIONAL in self.capabilities:
-            raise UsageError(
-                "sample: label must be given for a conditional model, got None.", "Pass one label an image."
-            )
+        """See `Generator.sample`; lower levels are drawn."""
+        self.check_sample(n, label)
         with seeded(seed):
-            prior = self.prior_of_top(label)
-            latent = prior.sample(torch.Size() if prior.batch_shape else torch.Size([n]))
-            likelihood = self.decode([latent], label)
+            likelihood = self.decode([self.draw_top(n, label)], label)
             return self.likelihood.display(likelihood) if mean else self.likelihood.draw(likelihood)
 
     def check_batch(self, batch: Batch) -> None:
@@ -160,7 +128,7 @@ class Model(nn.Module, ABC):
             check_label(batch.label, self.image)
 
     def _posterior_of(self, image: Tensor) -> Distribution:
-        return self.encode(Batch(image)).latents[0].posterior
+        return self.posterior(image)
 
 
 def check_label(label: Tensor | None, image: ImageSpec) -> Tensor:

@@ -10,9 +10,9 @@ import torch
 
 from genzoo.errors import UsageError
 from genzoo.interfaces.dataset import Dataset
-from genzoo.interfaces.loss import Loss
 from genzoo.interfaces.model import Model
-from genzoo.types import Batch, ImageSpec, Split
+from genzoo.interfaces.objective import Objective
+from genzoo.types import Batch, ImageSpec, Report, Split
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class RunView:
 
     Args:
         title: For figure titles, such as ``"vae on mnist"``.
-        model: In eval mode, gradients off, on ``device``.
+        model: In eval mode, gradients off, on ``device``; for a plugin whose ``on`` says so, another generator.
         dataset: The dataset, for its spec and factor names.
         splits: ``"train"`` and ``"test"``, limited as the run is.
         history: One row an epoch, the lines of metrics.jsonl whose ``kind`` is ``"epoch"``:
@@ -29,6 +29,7 @@ class RunView:
             each with ``objective``, ``distortion``, ``rate``, ``rates``, ``elbo``, ``ratio``.
         seed: Seed that every figure and number derives its randomness from.
         loss: The loss, None for a bare model.
+        reports: The numbers that ``history`` holds, as the objective declared them; empty for a bare model.
     """
 
     title: str
@@ -37,7 +38,8 @@ class RunView:
     splits: Mapping[str, Split]
     history: Sequence[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     seed: int = 0
-    loss: Loss | None = None
+    loss: Objective | None = None
+    reports: Sequence[Report] = ()
 
     @property
     def image(self) -> ImageSpec:

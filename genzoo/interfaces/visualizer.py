@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from genzoo.interfaces.generator import Generator
+from genzoo.interfaces.model import Model
 from genzoo.options import Options
-from genzoo.types import Capability, ImageSpec
+from genzoo.types import ImageSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from genzoo.interfaces.model import Model
     from genzoo.interfaces.view import RunView
 
 
@@ -28,7 +29,8 @@ class Visualizer(ABC):
         options: The plugin's options.
     """
 
-    requires: ClassVar[frozenset[Capability]] = frozenset()
+    on: ClassVar[type[Generator]] = Model
+    requires: ClassVar[frozenset[str]] = frozenset()
     needs_labels: ClassVar[bool] = False
     needs_factors: ClassVar[bool] = False
     needs_history: ClassVar[bool] = False

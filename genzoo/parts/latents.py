@@ -14,6 +14,7 @@ from torch import Tensor
 from genzoo import estimators
 from genzoo.distributions import DiagonalNormal
 from genzoo.errors import UsageError
+from genzoo.interfaces.generator import LatentGenerator
 from genzoo.interfaces.model import Model
 from genzoo.types import Batch, Latent
 
@@ -56,6 +57,11 @@ def encode(model: Model, batch: Batch, chunk: int = CHUNK) -> Codes:
     Raises:
         UsageError: If there is no image.
     """
+    if not isinstance(model, Model):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            f"encode: the model must encode images, and {type(model).__name__} only generates them.",
+            "Its samples, traversals and class figures need no encoder.",
+        )
     if not len(batch):
         raise UsageError("encode: batch must have at least one image, got none.")
     points: list[tuple[Tensor, ...]] = []
@@ -94,7 +100,9 @@ def _point(latent: Latent) -> Tensor:
 
 
 @torch.no_grad()
-def decode_images(model: Model, levels: Sequence[Tensor], label: Tensor | None = None, chunk: int = CHUNK) -> Tensor:
+def decode_images(
+    model: LatentGenerator, levels: Sequence[Tensor], label: Tensor | None = None, chunk: int = CHUNK
+) -> Tensor:
     """Images of codes, as they are displayed; lower levels that are not given are their mean.
 
     Args:
@@ -109,13 +117,13 @@ def decode_images(model: Model, levels: Sequence[Tensor], label: Tensor | None =
     images: list[Tensor] = []
     for start in range(0, len(levels[0]), chunk):
         part = slice(start, start + chunk)
-        likelihood = model.decode([level[part] for level in levels], None if label is None else label[part], mean=True)
-        images.append(model.likelihood.display(likelihood).float().cpu())
+        made = model.generate([level[part] for level in levels], None if label is None else label[part])
+        images.append(made.float().cpu())
     return torch.cat(images)
 
 
 @torch.no_grad()
-def draw_prior(model: Model, n: int, label: Tensor | None = None) -> Tensor:
+def draw_prior(model: LatentGenerator, n: int, label: Tensor | None = None) -> Tensor:
     """``n`` draws of the top level's prior, ``[n, *event]``, from torch's random state.
 
     Args:
@@ -123,8 +131,7 @@ def draw_prior(model: Model, n: int, label: Tensor | None = None) -> Tensor:
         n: How many.
         label: int64 ``[n]``; used by a conditional prior only.
     """
-    prior = model.prior_of_top(label)
-    return prior.sample(torch.Size() if prior.batch_shape else torch.Size([n]))
+    return model.draw_top(n, label)
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ class Scale:
 
 
 @torch.no_grad()
-def prior_scale(model: Model, label: int | None = None, draws: int = 10_000) -> Scale:
+def prior_scale(model: LatentGenerator, label: int | None = None, draws: int = 10_000) -> Scale:
     """The mean and standard deviation of each dimension of the top level's prior.
 
     A flow's, a mixture's or a learned prior is not N(0, I), so a span of three standard deviations is three of these.

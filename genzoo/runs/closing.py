@@ -11,11 +11,12 @@ from genzoo.compose.plan import DEFAULTS
 from genzoo.engine.signals import StopRequested
 from genzoo.errors import Interrupted
 from genzoo.findings import Finding
+from genzoo.interfaces.model import Model
 from genzoo.interfaces.view import RunView
 from genzoo.runs.draw import at_rest
 from genzoo.runs.evidence import gather
 from genzoo.runs.verdict import judge, paragraph
-from genzoo.types import LatentSpec
+from genzoo.types import Capability, LatentSpec
 
 _log = logging.getLogger("genzoo.run")
 
@@ -29,6 +30,9 @@ def findings_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | 
         row: The last epoch's; None judges by what is measured here alone.
     """
     model = experiment.model
+    tested = (row.get("test") or row["train"]) if row else {"distortion": 0.0}
+    if not isinstance(model, Model) or Capability.EXACT_POSTERIOR in model.capabilities or "distortion" not in tested:
+        return []
     found: list[Finding] = []
     try:
         with at_rest(view, "verdict"):
@@ -55,6 +59,6 @@ def verdict_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | N
 def _is_the_reports(experiment: Experiment) -> bool:
     """Whether the experiment has the report's data and parts, two latent dimensions and β = 1."""
     plan = experiment.plan
-    parts = all(plan[kind].name == name for kind, name in DEFAULTS.items())
+    parts = all(kind in plan.parts and plan[kind].name == name for kind, name in DEFAULTS.items())
     whole = plan.train.limit is None and experiment.schedule.configured.get("beta") == 1
-    return parts and whole and experiment.model.levels == (LatentSpec((2,)),)
+    return parts and whole and getattr(experiment.model, "levels", ()) == (LatentSpec((2,)),)

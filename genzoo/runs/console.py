@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +15,9 @@ from genzoo.text import one_line
 
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
-    from genzoo.engine.observer import Tick
+    from genzoo.engine.listener import Tick
+    from genzoo.engine.stage import Stage
+    from genzoo.types import Report
 
 QUIET_SECONDS = 30.0
 """Seconds between two progress lines within an epoch where there is no terminal."""
@@ -47,32 +49,28 @@ class ConsoleReporter(Reporter):
             self._first_epoch = tick.epoch
         if not self._live and time.monotonic() - self._spoke < QUIET_SECONDS:
             return
-        numbers = _numbers(tick.means)
+        numbers = _numbers(tick.means, tick.reports)
         beta = f"  beta {tick.values['beta']:.2f}" if "beta" in tick.values else ""
         text = (
-            f"epoch {tick.epoch}/{tick.epochs}  step {tick.step_in_epoch}/{tick.steps_per_epoch}  {numbers}{beta}  "
-            f"{tick.images_per_second:,.0f} images/s  ETA {self._eta(tick)}"
+            f"{_word(tick.stage)} {tick.epoch}/{tick.epochs}  step {tick.step_in_epoch}/{tick.steps_per_epoch}  "
+            f"{numbers}{beta}  {tick.images_per_second:,.0f} images/s  ETA {self._eta(tick)}"
         )
         if self._live:
             self._show(text)
         else:
             self._line(text)
 
-    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
+    def epoch(self, row: dict[str, Any], stage: Stage) -> None:
+        reports = stage.objective.reports
         beta = row["quantities"].get("beta")
         speed = row.get("images_per_second")
         self._line(
-            f"epoch {row['epoch']}/{epochs}  train {_numbers(row['train'])}"
-            + (f"  |  test {_numbers(row['test'])}" if "test" in row else "")
+            f"{_word(stage.plan.name)} {row.get('prior_epoch', row['epoch'])}/{stage.epochs}  "
+            f"train {_numbers(row['train'], reports)}"
+            + (f"  |  test {_numbers(row['test'], reports)}" if "test" in row else "")
             + (f"  beta {beta:.2f}" if beta is not None else "")
             + f"  {row['seconds']:.1f} s"
             + (f", {speed:,.0f} images/s" if speed else "")
-        )
-
-    def prior_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        self._line(
-            f"prior {row['prior_epoch']}/{epochs}  -log p(z) train {row['train']['nll']:.2f}  |  "
-            f"test {row['test']['nll']:.2f}  {row['seconds']:.1f} s"
         )
 
     def figures(self, results: Mapping[str, Any], folder: Path) -> None:
@@ -110,5 +108,11 @@ class ConsoleReporter(Reporter):
         write_to_stderr(one_line(text) + "\n")
 
 
-def _numbers(means: Mapping[str, Any]) -> str:
-    return f"distortion {means['distortion']:.2f} rate {means['rate']:z.2f} elbo {means['elbo']:.2f}"
+def _word(stage: str) -> str:
+    """What a line calls an epoch of a stage."""
+    return "epoch" if stage == "train" else stage
+
+
+def _numbers(means: Mapping[str, Any], reports: Sequence[Report]) -> str:
+    shown = [report.name for report in reports if report.shown and isinstance(means.get(report.name), int | float)]
+    return " ".join(f"{name} {means[name]:z.2f}" for name in shown)

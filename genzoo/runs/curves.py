@@ -11,15 +11,23 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from genzoo.errors import UsageError
 from genzoo.parts.figures import colour, house_style, new_figure, printable
+from genzoo.runs.reports import OF_LOSSES
+from genzoo.types import Report
 
-_PANELS = (("distortion", "Distortion D", "linear"), ("rate", "Rate R", "log"))
+_SHOWN = 2
+"""Panels of the figure: the first of what the runs report."""
 _LINES = ("-", "--", "-.", ":")
 _LEAST = 1e-3
 """A logarithmic axis begins here: a smaller rate is a rounding error, and as good as none."""
 
 
-def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[str, Any]]], title: str = "") -> Figure:
-    """Test distortion and rate by epoch, the rate on a logarithmic axis, so that a collapse is seen.
+def compare_curves(
+    names: Sequence[str],
+    histories: Sequence[Sequence[Mapping[str, Any]]],
+    title: str = "",
+    reports: Sequence[Report] = OF_LOSSES,
+) -> Figure:
+    """What runs report by epoch: of losses distortion and rate, the rate on a logarithmic axis, so that a collapse is seen.
 
     What lies below a thousandth of a nat is drawn there.
 
@@ -27,6 +35,7 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
         names: What each run is called in the legend.
         histories: Rows of each run's metrics.jsonl, one an epoch.
         title: Of the figure.
+        reports: What they all report; the first two are drawn.
 
     Raises:
         UsageError: If a run has no finished epoch.
@@ -36,8 +45,9 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
             raise UsageError(f"compare: {name} has no finished epoch to draw.")
     with house_style():
         figure = new_figure(3.4)
-        for column, (key, label, scale) in enumerate(_PANELS, 1):
-            axes = figure.add_subplot(1, 2, column)
+        panels = [(report.name, report.label or report.name, report.scale) for report in reports[:_SHOWN]]
+        for column, (key, label, scale) in enumerate(panels, 1):
+            axes = figure.add_subplot(1, len(panels), column)
             floor = _LEAST if scale == "log" else -math.inf
             floored = False
             for index, (name, history) in enumerate(zip(names, histories, strict=True)):
@@ -51,7 +61,7 @@ def compare_curves(names: Sequence[str], histories: Sequence[Sequence[Mapping[st
                 axes.plot(epochs, values, _LINES[index % 4], color=colour(index), label=shown, marker=".", markersize=4)
             axes.set_title(f"{label}, test")
             axes.set_xlabel("epoch")
-            axes.set_ylabel("nats per image")
+            axes.set_ylabel("nats per image" if reports[column - 1].unit == "nats" else reports[column - 1].unit)
             axes.set_yscale(scale)
             if scale == "log":
                 least = "≤ " if floored else ""

@@ -208,7 +208,7 @@ def _trend(history: Sequence[Mapping[str, Any]]) -> float | None:
     if len(rows) < 2:
         return None
     before, last = rows[-2], rows[-1]
-    elbos = [(row.get("test") or row["train"])["elbo"] for row in (before, last)]
+    elbos = [(row.get("test") or row["train"]).get("elbo") for row in (before, last)]
     if None in elbos or last["epoch"] == before["epoch"]:
         return None
     return (elbos[1] - elbos[0]) / (last["epoch"] - before["epoch"])

@@ -25,6 +25,7 @@ from genzoo.runs.folder import RunFolder, create
 from genzoo.runs.follow import follow, lead
 from genzoo.runs.found import found_data
 from genzoo.runs.identity import RESUME_MAY_CHANGE, identity, refuse_edited, refuse_foreign
+from genzoo.runs.initial import copy_weights, freeze
 from genzoo.runs.job import Job, as_genzoo
 from genzoo.runs.load import splits, warn_of_versions
 from genzoo.runs.outcome import Outcome
@@ -54,6 +55,8 @@ def start(
     with joined() as workers:
         with workers.in_turn():
             experiment = build(resolved)
+            freeze(experiment)
+            fresh = copy_weights(experiment)
             data = RunData(resolved, None, refuse_other, dataset=experiment.dataset)
             parts = splits(data, resolved.train)
         choose(workers.place(resolved.train), experiment.model)
@@ -72,6 +75,9 @@ def start(
             with _recorded(folder):
                 job = Job(folder, experiment, parts, host, reporter, formats, workers)
             job.signals = signals
+            if resolved.init is not None:
+                started = f" but for {', '.join(sorted({name.partition('.')[0] for name in fresh}))}" if fresh else ""
+                job.reporter.note(f"Weights start from {resolved.init.run}{started}.")
             lead(workers, folder.path, None)
             return job.run(fresh=True)
 
@@ -121,6 +127,7 @@ def resume(
             reporter.warn(told[-1])
         with workers.in_turn():
             experiment = build(resolved)
+            freeze(experiment)
             recorded = DataRecord.read(record, str(folder.record_file))
             source = RunData(resolved, recorded, refuse_other, reporter.warn, experiment.dataset)
             parts = splits(source, resolved.train)
@@ -137,12 +144,13 @@ def resume(
         checkpoint = find(folder.checkpoints, warn=reporter.warn)
         resumed = {"at": now(), "argv": list(argv), "warnings": told}
         if checkpoint is None:
+            copy_weights(experiment)
             folder.rewind(0)
         else:
             refuse_foreign(folder, read_manifest(checkpoint), reporter.warn)
             with _fitting(checkpoint):
                 job.trainer.restore(checkpoint)
-            mend_pointers(folder.checkpoints, checkpoint, vars(job.trainer.state))
+            mend_pointers(folder.checkpoints, checkpoint, {"best_step": job.trainer.best_step})
             if job.trainer.finished and record.get("status") == "finished":
                 lead(workers, folder.path, checkpoint, go_on=False)
                 figures = _wanted(recipe.visualizers, visualizers or {}, record.get("figures", {}))

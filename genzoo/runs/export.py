@@ -14,6 +14,7 @@ from genzoo.errors import PluginError, UsageError
 from genzoo.host import host
 from genzoo.recipe import read_recipe
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.reports import cells, names_shown, reports_of
 from genzoo.types import Kind
 
 _KEPT = ("model.safetensors", "loss.safetensors")
@@ -71,6 +72,9 @@ def export_run(run: RunFolder, target: Path) -> str:
     checked(record, _Finished, str(run.record_file))
     state = read_json(checkpoint / "state.json", StateShape)
     files = {name: (checkpoint / name).read_bytes() for name in _KEPT if (checkpoint / name).exists()}
+    averaged = checkpoint / "averages.safetensors"
+    if averaged.exists():
+        files["model.safetensors"] = averaged.read_bytes()
     files["state.json"] = json.dumps({**state, "optimizer": {}, "tensors": {}}).encode()
     slim = copy.checkpoints / checkpoint.name
     for name, data in files.items():
@@ -103,6 +107,7 @@ def _without_places(run: RunFolder, record: dict[str, Any]) -> str:
 def card(record: dict[str, Any]) -> str:
     """What a person should know of shipped weights, as Markdown: command, seed, scores, versions."""
     components = record["components"]
+    names = names_shown(reports_of(record))
     train = record.get("summary", {}).get("train", {})
     test = record.get("summary", {}).get("test", {})
     parts = ", ".join(
@@ -119,12 +124,12 @@ def card(record: dict[str, Any]) -> str:
         f"Parts: {parts}. {record['parameters']['total']:,} parameters; {record['images']['train']:,} training and "
         f"{record['images']['test']:,} test images.",
         "",
-        "| nats per image | distortion | rate | elbo |",
-        "| --- | --- | --- | --- |",
+        f"| per image | {' | '.join(names)} |",
+        "| --- " * (len(names) + 1) + "|",
     ]
-    for name, numbers in (("train, running mean of the last epoch", train), ("test, one posterior sample", test)):
+    for name, numbers in (("train, running mean of the last epoch", train), ("test, last epoch", test)):
         if numbers:
-            lines.append(f"| {name} | {numbers['distortion']:.2f} | {numbers['rate']:.2f} | {numbers['elbo']:.2f} |")
+            lines.append(f"| {name} | {' | '.join(cells(numbers, names))} |")
     return "\n".join([*lines, "", str(record.get("verdict", "")), "", licences(record), ""])
 
 

@@ -125,7 +125,7 @@ class RunFolder:
         """The last epoch's row, with the test numbers of the fitted prior where one was fitted after it."""
         rows, fitted = self.rows("epoch"), self.rows("fitted")
         if rows and fitted:
-            return {**rows[-1], "test": fitted[-1]["test"]}
+            return {**rows[-1], "test": {**rows[-1].get("test", {}), **fitted[-1]["test"]}}
         return rows[-1] if rows else None
 
     def add_row(self, row: dict[str, Any]) -> None:

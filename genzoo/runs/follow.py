@@ -8,10 +8,9 @@ import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
 
 from genzoo.compose.build import Experiment
-from genzoo.engine.observer import Tick
+from genzoo.engine.listener import Listener
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
@@ -19,28 +18,6 @@ from genzoo.errors import GenzooError, UsageError, describe
 from genzoo.types import Kind, Split
 
 _log = logging.getLogger("genzoo.run")
-
-
-class Unheard:
-    """An observer that keeps nothing, since the first process keeps everything."""
-
-    def tick(self, tick: Tick) -> None:
-        """See `Observer.tick`."""
-
-    def epoch(self, row: dict[str, Any]) -> None:
-        """See `Observer.epoch`."""
-
-    def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
-        """See `Observer.prior_epoch`."""
-
-    def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None:
-        """See `Observer.epoch_over`."""
-
-    def fitted(self, row: dict[str, Any]) -> None:
-        """See `Observer.fitted`."""
-
-    def save(self, trainer: Trainer, *, best: bool) -> None:
-        """See `Observer.save`."""
 
 
 def coupled_by_process(experiment: Experiment, workers: Workers) -> str:
@@ -91,7 +68,7 @@ def follow(experiment: Experiment, parts: dict[str, Split], workers: Workers) ->
     if not go_on:
         return folder
     try:
-        trainer = Trainer(experiment, Unheard(), parts, workers)
+        trainer = Trainer(experiment, Listener(), parts, workers)
         if checkpoint is None:
             trainer.initialise()
         else:

@@ -10,15 +10,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from genzoo import storage
 from genzoo.compose.build import Experiment
-from genzoo.engine.checkpoint import BEST, prune, save_checkpoint
-from genzoo.engine.observer import Tick
+from genzoo.engine.checkpoint import BEST, find, prune, save_checkpoint
+from genzoo.engine.listener import Listener, Tick
 from genzoo.engine.signals import Signals, StopRequested
+from genzoo.engine.stage import Stage
 from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
 from genzoo.errors import GenzooError, Interrupted, WorkerLost, describe, is_out_of_memory
@@ -32,7 +34,7 @@ from genzoo.runs.load import make_view
 from genzoo.runs.outcome import Outcome
 from genzoo.runs.per_image import keep
 from genzoo.runs.record import now
-from genzoo.runs.reporter import Reporter
+from genzoo.runs.reports import written
 from genzoo.runs.runlog import logging_to
 from genzoo.runs.verdict import paragraph
 from genzoo.types import Split
@@ -40,8 +42,8 @@ from genzoo.types import Split
 _log = logging.getLogger("genzoo.run")
 
 
-class Job:
-    """One process's work on a run; the trainer's observer."""
+class Job(Listener):
+    """One process's work on a run: it keeps what training makes, and tells another listener of it."""
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class Job:
         experiment: Experiment,
         parts: dict[str, Split],
         host: Host,
-        reporter: Reporter,
+        reporter: Listener,
         formats: tuple[str, ...],
         workers: Workers,
     ) -> None:
@@ -57,24 +59,20 @@ class Job:
         self.reporter, self.formats = reporter, formats
         self.trainer = Trainer(experiment, self, parts, workers)
         self.signals = Signals()
-        self.figures: dict[str, Any] = {}
+        self.drawn: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {}
         self._trackers: set[str] = set()
         self._drawn_at = -1
         self._saved_at = -1
 
-    # The trainer's observer.
+    # What the trainer tells.
 
     def tick(self, tick: Tick) -> None:
         self.reporter.tick(tick)
 
-    def epoch(self, row: dict[str, Any]) -> None:
+    def epoch(self, row: dict[str, Any], stage: Stage) -> None:
         self.folder.add_row(row)
-        self.reporter.epoch(row, self.trainer.epochs)
-
-    def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
-        self.folder.add_row(row)
-        self.reporter.prior_epoch(row, epochs)
+        self.reporter.epoch(row, stage)
 
     def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None:
         self._lifecycle("genzoo_epoch_end", folder=self.folder.path, row=row)
@@ -93,10 +91,10 @@ class Job:
             self.folder.checkpoints,
             trainer.total_steps_taken,
             trainer.model,
-            trainer.optimizer,
+            trainer.optimizers(),
             trainer.loss,
             trainer.snapshot(),
-            trainer.earlier_optimizer,
+            trainer.tensors(),
             identity=self._identity,
         )
         if best:
@@ -107,6 +105,9 @@ class Job:
     @cached_property
     def _identity(self) -> Mapping[str, Any] | None:
         return self.folder.record().get("identity")
+
+    def best_checkpoint(self) -> Path | None:
+        return find(self.folder.checkpoints, best=True, warn=self.reporter.warn)
 
     # The job.
 
@@ -137,7 +138,7 @@ class Job:
         with logging_to(self.folder.log_file), self.signals, redirect_stdout(sys.stderr):
             try:
                 with self.signals.at_once():
-                    self.figures = draw(visualizers, view, self.folder.figures, formats=self.formats)
+                    self.drawn = draw(visualizers, view, self.folder.figures, formats=self.formats)
                     self.metrics = keep(
                         measure({key: self.experiment.metrics[key] for key in metrics}, view), self.folder
                     )
@@ -147,7 +148,7 @@ class Job:
                 ) from None
             record = self.folder.record()
             self.folder.update_record(
-                figures={**record.get("figures", {}), **self.figures},
+                figures={**record.get("figures", {}), **self.drawn},
                 metrics={**record.get("metrics", {}), **self.metrics},
             )
         made = [f"{verb} {', '.join(keys)}" for verb, keys in (("drew", figures), ("measured", metrics)) if keys]
@@ -156,11 +157,11 @@ class Job:
         for key, error in failed.items():
             self.reporter.warn(f"{key} failed: {error}")
         told = str(record.get("verdict", ""))
-        return Outcome(self.folder, self.last_row(), told, self.figures, self.metrics, 1 if failed else 0)
+        return Outcome(self.folder, self.last_row(), told, self.drawn, self.metrics, 1 if failed else 0)
 
     def _failures(self) -> dict[str, str]:
         """key → error of the figures and metrics that failed."""
-        return {key: made["error"] for key, made in [*self.figures.items(), *self.metrics.items()] if "error" in made}
+        return {key: made["error"] for key, made in [*self.drawn.items(), *self.metrics.items()] if "error" in made}
 
     def _run(self, fresh: bool) -> Outcome:
         try:
@@ -212,7 +213,8 @@ class Job:
         facts = {
             "parameters": self.experiment.parameters(),
             "images": {name: len(split) for name, split in self.parts.items()},
-            "resumed_at": self.trainer.state.step,
+            "stages": self.trainer.stages,
+            "resumed_at": self.trainer.total_steps_taken,
         }
         if settings["device"].startswith("cuda"):
             self.folder.update_record(processor=torch.cuda.get_device_name(settings["device"]))
@@ -222,12 +224,14 @@ class Job:
             images=facts["images"],
             pid=os.getpid(),
             mapped={name: split.mapped for name, split in self.parts.items()},
+            reports=written(self.trainer.first.objective.reports),
+            headline=self.trainer.first.objective.headline,
         )
         self.reporter.started(self.folder.path, self.experiment.plan, settings, facts)
         end = Progress(
             self.trainer.epochs,
-            self.trainer.steps_per_epoch * self.trainer.epochs - 1,
-            self.trainer.steps_per_epoch,
+            self.trainer.first.steps_per_epoch * self.trainer.epochs - 1,
+            self.trainer.first.steps_per_epoch,
             self.trainer.epochs,
         )
         coupling = coupled_by_process(self.experiment, self.trainer.workers)
@@ -241,21 +245,23 @@ class Job:
         with self.signals.at_once():
             self._draw(self.trainer.epochs)
             view = make_view(self.experiment, self.parts, self.folder)
-            self.metrics = keep(measure(self.experiment.metrics, view), self.folder)
+            with self.trainer.shown_weights():
+                self.metrics = keep(measure(self.experiment.metrics, view), self.folder)
         for key, result in self.metrics.items():
             if "error" in result:
                 self.reporter.warn(f"metric {key} failed: {result['error']}")
             for warning in result.get("warnings", ()):
                 self.reporter.warn(f"{key}: {warning}")
         row = self.last_row()
-        found = findings_of(self.experiment, view, row) if row else []
+        with self.trainer.shown_weights():
+            found = findings_of(self.experiment, view, row) if row else []
         told = paragraph(found)
         failed = [*self._failures(), *sorted(self._trackers)]
         code = 1 if failed else 0
         reason = f"failed: {', '.join(failed)}" if failed else "trained to the end"
         findings = [asdict(finding) for finding in found]
         self._record_end("finished", code, reason, verdict=told, findings=findings, summary=row)
-        return Outcome(self.folder, row, told, self.figures, self.metrics, code)
+        return Outcome(self.folder, row, told, self.drawn, self.metrics, code)
 
     def _figures_are_due(self, epoch: int) -> bool:
         """After the first epoch and then every so many; the last epoch's are drawn at the end."""
@@ -267,8 +273,9 @@ class Job:
         if not self.experiment.visualizers or self._drawn_at == epoch:
             return
         view = make_view(self.experiment, self.parts, self.folder)
-        results = draw(self.experiment.visualizers, view, self.folder.figures, formats=self.formats)
-        self.figures.update(results)
+        with self.trainer.shown_weights():
+            results = draw(self.experiment.visualizers, view, self.folder.figures, formats=self.formats)
+        self.drawn.update(results)
         self._drawn_at = epoch
         self.reporter.figures(results, self.folder.figures)
 
@@ -295,11 +302,11 @@ class Job:
             ended=now(),
             exit_code=code,
             exit_reason=reason,
-            figures={**before.get("figures", {}), **self.figures},
+            figures={**before.get("figures", {}), **self.drawn},
             metrics={**before.get("metrics", {}), **self.metrics},
             **more,
         )
-        files = [self.folder.figures / name for result in self.figures.values() for name in result.get("files", [])]
+        files = [self.folder.figures / name for result in self.drawn.values() for name in result.get("files", [])]
         self._lifecycle("genzoo_run_end", folder=self.folder.path, status=status, figures=files)
 
     def _lifecycle(self, hook: str, **arguments: Any) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,11 +15,12 @@ from torch import Tensor
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
 from genzoo.drawing import draw_rows
-from genzoo.engine.checkpoint import BEST, RETRIES, find, load_checkpoint, read_manifest
+from genzoo.engine.checkpoint import BEST, RETRIES, find, load_checkpoint, read_manifest, stored_tensors
 from genzoo.engine.settings import choose
 from genzoo.errors import CorruptError, UsageError
 from genzoo.host import Host
 from genzoo.interfaces.dataset import Dataset
+from genzoo.interfaces.model import Model
 from genzoo.interfaces.view import RunView
 from genzoo.process import own_state
 from genzoo.randomness import derive
@@ -27,6 +28,7 @@ from genzoo.recipe import TrainOptions, read_recipe
 from genzoo.runs.data import DataRecord, Numbered, Parts, RunData, moved, warn_of_other
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.identity import refuse_edited, refuse_foreign
+from genzoo.runs.reports import reports_of
 from genzoo.types import Split
 
 _log = logging.getLogger("genzoo.run")
@@ -131,7 +133,11 @@ def _load_newest(
             break
         try:
             refuse_foreign(folder, read_manifest(checkpoint), warn)
-            return checkpoint, load_checkpoint(checkpoint, experiment.model, loss=experiment.loss)
+            state = load_checkpoint(checkpoint, experiment.model, loss=experiment.loss)
+            experiment.model.load_state_dict(
+                {**experiment.model.state_dict(), **stored_tensors(checkpoint, "averages")}
+            )
+            return checkpoint, state
         except CorruptError:
             if checkpoint.exists():
                 raise
@@ -164,12 +170,13 @@ def make_view(experiment: Experiment, parts: Mapping[str, Split], folder: RunFol
     """A `RunView` of an experiment as it is now."""
     return RunView(
         title=experiment.title,
-        model=experiment.model,
+        model=cast("Model", experiment.model),
         dataset=experiment.dataset,
         splits=parts,
         history=folder.rows("epoch") if folder else [],
         seed=experiment.plan.train.seed,
         loss=experiment.loss,
+        reports=reports_of(folder.record()) if folder else experiment.loss.reports,
     )
 
 

@@ -232,11 +232,8 @@ class _Relay(Reporter):
     def tick(self, tick: Any) -> None:
         self.reporter.tick(tick)
 
-    def epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        self.reporter.epoch(row, epochs)
-
-    def prior_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        self.reporter.prior_epoch(row, epochs)
+    def epoch(self, row: dict[str, Any], stage: Any) -> None:
+        self.reporter.epoch(row, stage)
 
     def figures(self, results: Mapping[str, Any], folder: Path) -> None:
         self.reporter.figures(results, folder)

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from genzoo import estimators
 from genzoo.errors import CorruptError
 from genzoo.interfaces import Dataset, Model, Parts, Prior, Progress
-from genzoo.options import Options
+from genzoo.options import NoOptions, Options
+from genzoo.randomness import seeded
 from genzoo.testing import outputs
 from genzoo.testing.bench import GREY, View, batch, images
 from genzoo.testing.extremes import EXTREMES
-from genzoo.testing.reference import REFERENCE_MODELS, reference_parts
-from genzoo.types import Capability, Context, ImageSpec, Kind, LatentSpec, ModelOutput, Split
+from genzoo.testing.reference import REFERENCE_MODELS, PlainGenerator, PlainModel, PlainNetwork, reference_parts
+from genzoo.types import Batch, Capability, Context, ImageSpec, Kind, LatentSpec, ModelOutput, Split
 
 if TYPE_CHECKING:
     from genzoo.interfaces import RunView
@@ -37,14 +38,46 @@ def _model(subject: Subject, options: Options, image: ImageSpec | None = None) -
 
 
 def _prior(subject: Subject, options: Options, image: ImageSpec | None = None, latent: LatentSpec | None = None) -> Any:
-    return subject.cls(options, latent or subject.latent, image or GREY)
+    prior = subject.cls(options, latent or subject.latent, image or GREY)
+    if prior.needs_field:
+        prior.prepare(PlainNetwork(NoOptions()).field)
+    return prior
+
+
+class _CaseModel(PlainModel):
+    """What a loss is prepared with: latents and images of the shapes of `outputs.case`."""
+
+    def __init__(self) -> None:
+        super().__init__(NoOptions(), reference_parts(CASE_IMAGE))
+        self.levels = (LatentSpec((outputs.WIDTH,)),)
+
+
+CASE_IMAGE = ImageSpec(outputs.SHAPE, classes=3)
+
+
+def _loss(subject: Subject, options: Options, image: ImageSpec | None = None) -> Any:
+    loss = subject.cls(options)
+    if "loss" in subject.families:
+        loss.prepare(_CaseModel(), reference_parts(CASE_IMAGE))
+    else:
+        loss.prepare(generator_for(loss), reference_parts(GREY))
+    return loss
+
+
+def generator_for(objective: Any) -> Any:
+    """A reference generator that an objective can train, in training mode: one without an encoder where it takes that."""
+    kind = PlainGenerator if issubclass(PlainGenerator, objective.on) else PlainModel
+    with seeded(11):
+        return kind(NoOptions(), reference_parts(GREY)).train()
 
 
 def _network(subject: Subject, options: Options, image: ImageSpec | None = None) -> Any:
     network = subject.cls(options)
-    if image is not None:
+    if image is not None and "bodies" in subject.families:
         network.encoder(image.shape, (4,))
         network.decoder((4,), image.shape)
+    elif image is not None:
+        network.field(image.shape, (5,))
     return network
 
 
@@ -52,6 +85,7 @@ BUILDERS: Mapping[Kind, Callable[..., Any]] = {
     **dict.fromkeys(Kind, _plain),
     Kind.MODEL: _model,
     Kind.PRIOR: _prior,
+    Kind.LOSS: _loss,
     Kind.NETWORK: _network,
 }
 
@@ -64,17 +98,24 @@ def negative_elbo(output: ModelOutput, image: Tensor) -> Tensor:
     return total
 
 
-def train(model: Model, steps: int = 2, n: int = 6, lr: float = 1e-3) -> None:
-    """A few plain steps on the elbo, as the engine takes them."""
+def _distance(model: Any, data: Batch) -> Tensor:
+    """The squared distance between generated images and others."""
+    label = data.label if Capability.CONDITIONAL in model.capabilities else None
+    return (model.generate([model.draw_top(len(data), data.label)], label) - data.image).square().sum()
+
+
+def train(model: Any, steps: int = 2, n: int = 6, lr: float = 1e-3) -> None:
+    """A few plain steps on the elbo, as the engine takes them; of a generator without an encoder, towards the images."""
     data = batch(model.image, n)
     parameters = [item for item in model.parameters() if item.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=lr) if parameters else None
     model.train()
     for _ in range(steps):
-        output = model(data)
+        output = model(data) if isinstance(model, Model) else None
         if optimizer:
             optimizer.zero_grad()
-            negative_elbo(output, data.image).backward()
+            objective = _distance(model, data) if output is None else negative_elbo(output, data.image)
+            objective.backward()
             optimizer.step()
         model.after_step(output)
     model.eval()
@@ -118,6 +159,8 @@ def _trainable(module: nn.Module) -> Trace:
 
 def _exercise_model(subject: Subject, options: Options) -> Trace:
     model = subject.build(options)
+    if "generator" in subject.families:
+        return _exercise_generator(model)
     found = _trainable(model) | {"capabilities": sorted(model.capabilities), "levels": str(model.levels)}
     train(model)
     data = batch(model.image, 4, seed=1)
@@ -131,6 +174,14 @@ def _exercise_model(subject: Subject, options: Options) -> Trace:
     label = torch.arange(3) % 3 if Capability.CONDITIONAL in model.capabilities else None
     found["images"] = model.sample(3, label)
     found["quantities"] = dict(model.quantities)
+    return found
+
+
+def _exercise_generator(model: Any) -> Trace:
+    found = _trainable(model) | {"capabilities": sorted(model.capabilities), "quantities": dict(model.quantities)}
+    train(model)
+    label = torch.arange(3) % 3 if Capability.CONDITIONAL in model.capabilities else None
+    found["images"] = model.sample(3, label)
     return found
 
 
@@ -150,12 +201,33 @@ def cases_for(loss: Any, **how_else: Any) -> list[outputs.Case]:
 
 def _exercise_loss(subject: Subject, options: Options) -> Trace:
     loss = subject.build(options)
+    if "objective" in subject.families:
+        return _exercise_objective(loss)
     found: Trace = {"quantities": dict(loss.quantities), "samples": loss.samples}
+    found |= _players(loss, _CaseModel())
     for near in (0.05, 1.0, 3.0):
         for index, case in enumerate(cases_for(loss, rate=near)):
             terms = loss(case.output(), case.batch(), Context(dataset_size=100))
             found[f"objective {near} {index}"] = terms.objective
             found |= {f"{name} {near} {index}": value for name, value in terms.terms.items()}
+    return found
+
+
+def _players(objective: Any, model: Any) -> Trace:
+    return {
+        f"player {player.name}": [player.every, player.lr, player.betas, [[*p.shape] for p in player.parameters]]
+        for player in objective.players(model)
+    }
+
+
+def _exercise_objective(objective: Any) -> Trace:
+    model, data = generator_for(objective), batch(GREY, 6)
+    found: Trace = {"quantities": dict(objective.quantities)} | _players(objective, model)
+    for player in objective.players(model):
+        terms = objective.step(model, data, Context(dataset_size=100), player.name)
+        found[f"objective {player.name}"] = terms.objective.detach()
+        found |= {f"{player.name} {name}": value.detach() for name, value in terms.terms.items()}
+        found |= {f"{player.name} reports {name}": value.detach() for name, value in terms.report.items()}
     return found
 
 
@@ -172,6 +244,9 @@ def _exercise_prior(subject: Subject, options: Options) -> Trace:
     for _ in range(2):  # what acts in training alone, such as dropout
         prior.train()
         found["log p in training"] = prior_at(prior, label).log_prob(z)
+    if prior.density == "none":  # what it draws once its fit has begun
+        found["fit"] = prior.fit_loss(z, label).detach()
+        found["sample after"] = prior_at(prior.eval(), label).sample()
     return found
 
 
@@ -205,6 +280,10 @@ def _exercise_likelihood(subject: Subject, options: Options) -> Trace:
 def _exercise_network(subject: Subject, options: Options) -> Trace:
     network = subject.build(options)
     spec = subject.image
+    if "bodies" not in subject.families:
+        field = network.field(spec.shape, (5,))
+        inputs = images(spec, 3), torch.linspace(-1, 1, 15).reshape(3, 5)
+        return _trainable(field) | {"field": field(*inputs).detach()}
     encoder, decoder = network.encoder(spec.shape, (4,)), network.decoder((4,), spec.shape)
     found = _trainable(encoder) | {f"decoder {name}": value for name, value in _trainable(decoder).items()}
     for mode in (True, False):
@@ -274,8 +353,6 @@ def extreme_views(plugin: Any, **how: Any) -> tuple[RunView, RunView]:
 
 
 def _extreme(kind: type[Model], **how: Any) -> RunView:
-    from genzoo.options import NoOptions
-
     spec = View.of(**how).dataset.spec
     model = kind(NoOptions(), _parts(spec)).eval().requires_grad_(False)
     return View.of(model, **how)

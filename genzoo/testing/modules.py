@@ -13,7 +13,7 @@ from genzoo.randomness import seeded
 from genzoo.testing import building
 from genzoo.testing.bench import GREY, batch, images
 from genzoo.testing.building import cases_for, labels_for, latents_for, prior_at
-from genzoo.types import Batch, Capability, Kind
+from genzoo.types import Batch, Capability, Context, Kind
 
 if TYPE_CHECKING:
     from genzoo.testing.subject import Plugin, Subject
@@ -27,6 +27,8 @@ def module_of(subject: Subject, seed: int = 0) -> nn.Module:
     if subject.kind == Kind.NETWORK:
         with seeded(seed):
             shape = subject.image.shape
+            if "bodies" not in subject.families:
+                return nn.ModuleDict({"field": built.field(shape, (5,))})
             return nn.ModuleDict({"encoder": built.encoder(shape, (4,)), "decoder": built.decoder((4,), shape)})
     if subject.kind == Kind.PRIOR:
         with seeded(seed):
@@ -66,6 +68,11 @@ Place = Callable[[Tensor], Tensor]
 
 
 def _model(subject: Subject, model: Any, place: Place) -> dict[str, Tensor]:
+    if "generator" in subject.families:
+        label = place(torch.arange(3)) if is_conditional(model) else None
+        draw = torch.Generator().manual_seed(2)
+        latents = [torch.randn(3, *level.shape, generator=draw, dtype=torch.float64) for level in model.levels]
+        return {"images": model.generate([place(z) for z in latents], label)}
     plain = batch(model.image, 3, dtype=torch.float64)
     data = Batch(place(plain.image), None if plain.label is None else place(plain.label))
     output = model(data, samples=2)
@@ -82,7 +89,9 @@ def _prior(subject: Subject, prior: Any, place: Place) -> dict[str, Tensor]:
     distribution = prior_at(prior, None if label is None else place(label))
     z = place(latents_for(prior.latent, 4, torch.float64))
     if prior.training and prior.fitted == "after":
-        return {"nll": prior.nll(z, None if label is None else place(label))}
+        return {"fit": prior.fit_loss(z, None if label is None else place(label))}
+    if prior.density == "none" and prior.fitted == "after":
+        return {"sample": distribution.sample()}
     return {"log p": distribution.log_prob(z), "sample": distribution.sample()}
 
 
@@ -94,17 +103,33 @@ def _likelihood(subject: Subject, likelihood: Any, place: Place) -> dict[str, Te
 
 
 def _network(subject: Subject, bodies: Any, place: Place) -> dict[str, Tensor]:
+    if "field" in bodies:
+        condition = torch.linspace(-1, 1, 15, dtype=torch.float64).reshape(3, 5)
+        return {"field": bodies["field"](place(images(subject.image, 3, dtype=torch.float64)), place(condition))}
     code = bodies["encoder"](place(images(subject.image, 3, dtype=torch.float64)))
     return {"code": code, "raw": bodies["decoder"](place(code.detach()) + 0 * code)}
 
 
 def _loss(subject: Subject, loss: Any, place: Place) -> dict[str, Tensor]:
+    if "objective" in subject.families:
+        return _objective(loss, place)
     case = cases_for(loss)[0]
     names = ("mean", "log_variance", "noise", "logits", "image")
     case = case.map({name: place(getattr(case, name)) for name in names})
     data = case.batch()
     terms = loss(case.output(), Batch(data.image, None if data.label is None else place(data.label)))
     return {"objective": terms.objective, **terms.terms}
+
+
+def _objective(objective: Any, place: Place) -> dict[str, Tensor]:
+    image = place(images(GREY, 4, dtype=torch.float64))
+    data = Batch(image, place(torch.arange(4) % 3))
+    model = building.generator_for(objective).to(image.device, image.dtype)
+    found: dict[str, Tensor] = {}
+    for player in objective.players(model):
+        terms = objective.step(model, data, Context(), player.name)
+        found |= {f"{player.name} objective": terms.objective, **terms.terms}
+    return found
 
 
 _RUNS: Mapping[Kind, Callable[[Subject, Any, Place], dict[str, Tensor]]] = {

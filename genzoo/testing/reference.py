@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 from torch.nn import functional as F
 
 from genzoo.distributions import DiagonalNormal, StandardNormal
-from genzoo.interfaces import Likelihood, Loss, Model, Network, Parts, Prior
+from genzoo.interfaces import LatentGenerator, Likelihood, Loss, Model, Network, Parts, Prior
 from genzoo.interfaces.model import check_label
 from genzoo.interfaces.prior import Encode
 from genzoo.options import NoOptions, Options
@@ -29,14 +29,28 @@ class BernoulliPixels(Likelihood):
         return Independent(Bernoulli(logits=raw, validate_args=False), 3, validate_args=False)
 
 
+class _Joined(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, image: Tensor, condition: Tensor) -> Tensor:
+        return self.body(torch.cat([image.flatten(1), condition.flatten(1)], 1))
+
+
 class PlainNetwork(Network):
     """One hidden layer between any two shapes."""
+
+    offers: ClassVar[frozenset[str]] = frozenset({"encoder", "decoder", "field"})
 
     def encoder(self, input: Shape, output: Shape) -> nn.Module:
         return self._body(input, output)
 
     def decoder(self, input: Shape, output: Shape) -> nn.Module:
         return self._body(input, output)
+
+    def field(self, image: Shape, condition: Shape) -> nn.Module:
+        return _Joined(self._body((math.prod(image) + math.prod(condition),), image))
 
     def _body(self, input: Shape, output: Shape) -> nn.Module:
         return nn.Sequential(
@@ -64,6 +78,26 @@ class PlainPrior(Prior):
         logits = self.anchor.expand(*self.latent.shape, self.latent.categories)
         codes = Categorical(logits=logits, validate_args=False)
         return Independent(codes, len(self.latent.shape), validate_args=False)
+
+
+class PlainGenerator(LatentGenerator):
+    """A generator without an encoder, over a latent of three dimensions; conditional where the images have labels."""
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        super().__init__(options, parts)
+        self.classes = parts.image.classes or 0
+        found = {Cap.REAL_LATENT, Cap.ONE_LEVEL} | ({Cap.CONDITIONAL} if self.classes else set())
+        self.capabilities = frozenset(found)  # pyright: ignore[reportAttributeAccessIssue]
+        self.levels = (LatentSpec((3,)),)
+        self.prior = parts.prior(self.levels[0])
+        self.decoder = parts.network.decoder((3 + self.classes,), parts.image.shape)
+
+    def generate(self, latents: Sequence[Tensor], label: Tensor | None = None) -> Tensor:
+        z = latents[0]
+        if self.classes:
+            codes = F.one_hot(check_label(label, self.image), self.classes).to(z.dtype)
+            z = torch.cat([z, codes.expand(*z.shape[:-1], -1)], dim=-1)
+        return _flat_decode(self.decoder, z, self.image).sigmoid()
 
 
 class PlainLoss(Loss):

@@ -26,16 +26,32 @@ _MODULES = (
     "model",
     "model_capabilities",
     "model_training",
+    "generator",
     "loss",
     "loss_values",
+    "objective",
     "prior",
     "scheduler",
     "visualizer",
     "likelihood",
     "network",
+    "field",
     "dataset",
     "metric",
 )
+_FAMILIES = {
+    "model": "model",
+    "model_capabilities": "model",
+    "model_training": "model",
+    "generator": "generator",
+    "loss": "loss",
+    "loss_values": "loss",
+    "objective": "objective",
+    "network": "bodies",
+    "field": "field",
+}
+"""Module of checks → what a component must be, beyond its kind, for them to be asked; see `Subject.families`."""
+
 _registered: list[Check] = []
 
 
@@ -84,6 +100,7 @@ class Check:
         run: Raises `CheckFailure` when the component fails.
         applies: Why the check does not apply to a component, or None when it does.
         gate: Whether the checks after it make no sense once it failed.
+        family: What the component must be beyond its kind; empty: anything.
     """
 
     id: str
@@ -94,6 +111,7 @@ class Check:
     run: Callable[[Subject], None]
     applies: Callable[[Subject], str | None]
     gate: bool = False
+    family: str = ""
 
     def message(self, failure: CheckFailure) -> str:
         """The report of a failure: what was expected and seen, why it matters, and how to mend it."""
@@ -129,7 +147,8 @@ def check(
         if any(item.id == id and item.kinds & set(kinds) for item in _registered):
             raise ValueError(f"check: id must be unique within a kind, got {id!r} twice.")
         title = (function.__doc__ or "").strip().splitlines()[0]
-        _registered.append(Check(id, frozenset(kinds), title, why, mend, function, applies, gate))
+        family = _FAMILIES.get(function.__module__.rpartition(".")[2], "")
+        _registered.append(Check(id, frozenset(kinds), title, why, mend, function, applies, gate, family))
         return function
 
     return register

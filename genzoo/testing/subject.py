@@ -10,12 +10,13 @@ from typing import Any, Protocol, TypeVar
 
 from genzoo.declare import Component
 from genzoo.errors import GenzooError, UsageError
+from genzoo.interfaces import Loss, Model
 from genzoo.options import Options
 from genzoo.randomness import seeded
 from genzoo.testing import building
 from genzoo.testing.bench import SPECS
 from genzoo.testing.registry import CheckFailure
-from genzoo.types import ImageSpec, LatentSpec
+from genzoo.types import ImageSpec, Kind, LatentSpec
 
 _T = TypeVar("_T")
 
@@ -69,6 +70,34 @@ class Subject:
     @cached_property
     def cls(self) -> Any:
         return self.plugin.load()
+
+    @cached_property
+    def families(self) -> frozenset[str]:
+        """What it is beyond its kind: a model or another generator, a loss or another objective, a network of bodies, of
+        fields or of both."""
+        if self.kind == Kind.MODEL:
+            return frozenset({"model" if issubclass(self.cls, Model) else "generator"})
+        if self.kind == Kind.LOSS:
+            return frozenset({"loss" if issubclass(self.cls, Loss) else "objective"})
+        if self.kind == Kind.NETWORK:
+            offers = self.cls.offers
+            return frozenset({"bodies"} if "encoder" in offers else set()) | ({"field"} & offers)
+        return frozenset()
+
+    @cached_property
+    def capabilities(self) -> frozenset[str]:
+        """A model's, as its class declares them or as an instance sets them."""
+        declared = getattr(self.cls, "capabilities", None)
+        return self.build().capabilities if declared is None else declared
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it is not what most of its kind are."""
+        return bool(self.families) and not self.families & {"model", "loss", "bodies"}
+
+    def outside(self, family: str) -> str | None:
+        """Why a check of a family is not asked of it, None where it is."""
+        return f"it is no {family}" if family and family not in self.families else None
 
     @cached_property
     def options_class(self) -> type[Options]:

@@ -31,6 +31,9 @@ FLOORS: Mapping[Kind, int] = {
 }
 """How many checks at least must apply to a component and run."""
 
+OTHER_FLOOR = 15
+"""The same for one that is not what most of its kind are."""
+
 PASSED, FAILED, EXPECTED, SKIPPED, BLOCKED = "passed", "failed", "expected-failure", "skipped", "blocked"
 
 
@@ -60,6 +63,8 @@ class Report:
         distribution, version: Where it comes from.
         results: One a check that is asked of its kind.
         partial: Whether only some checks were asked for, so that the floor says nothing.
+        other: Whether it is not what most of its kind are: a generator that is no model, an objective that is no loss, a
+            network that offers a field alone.
     """
 
     kind: Kind
@@ -68,6 +73,7 @@ class Report:
     version: str
     results: tuple[Result, ...]
     partial: bool = False
+    other: bool = False
 
     def with_status(self, status: str) -> tuple[Result, ...]:
         """The results of that status."""
@@ -81,7 +87,7 @@ class Report:
     @property
     def floor(self) -> int:
         """How many must."""
-        return 0 if self.partial else FLOORS[self.kind]
+        return 0 if self.partial else (OTHER_FLOOR if self.other else FLOORS[self.kind])
 
     @property
     def ok(self) -> bool:
@@ -182,6 +188,7 @@ def check_component(
         UsageError: If a name is that of no check of this kind.
     """
     subject = Subject(plugin, module or declared_in(plugin))
+    other = False
     results: list[Result] = []
     closed: str | None = None
     try:
@@ -192,11 +199,12 @@ def check_component(
             results.append(run_check(item, subject, reason))
             if item.gate and results[-1].status == FAILED:
                 closed = item.id
+        other = not closed and subject.is_other
     finally:
         subject.close()
     component = plugin.component
     return Report(
-        component.kind, component.name, plugin.distribution, plugin.version, tuple(results), partial=only is not None
+        component.kind, component.name, plugin.distribution, plugin.version, tuple(results), only is not None, other
     )
 
 
@@ -225,7 +233,7 @@ def _outcome(item: Check, subject: Subject) -> tuple[str, str]:
     try:
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            reason = item.applies(subject)
+            reason = subject.outside(item.family) or item.applies(subject)
             if reason is not None:
                 return SKIPPED, reason
             item.run(subject)

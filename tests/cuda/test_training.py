@@ -15,7 +15,7 @@ from genzoo.cli import execute
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
 from genzoo.engine.data import Loader
-from genzoo.engine.observer import Tick
+from genzoo.engine.listener import Listener
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.errors import DivergedError, Interrupted
@@ -67,30 +67,21 @@ def resolved(name: str, device: str = OPTION, **train: Any) -> Plan:
     return plan(parse_recipe(content, "test"), host())
 
 
-class Silent:
-    """An observer that keeps the rows alone."""
+class Rows(Listener):
+    """Keeps the rows alone."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    def tick(self, tick: Tick) -> None: ...
-
-    def epoch(self, row: dict[str, Any]) -> None:
+    def epoch(self, row: dict[str, Any], stage: Any) -> None:
         self.rows.append(row)
-
-    def prior_epoch(self, row: dict[str, Any], epochs: int) -> None:
-        self.rows.append(row)
-
-    def epoch_over(self, trainer: Trainer, row: dict[str, Any]) -> None: ...
 
     def fitted(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
 
-    def save(self, trainer: Trainer, *, best: bool) -> None: ...
 
-
-def trainer_of(experiment: Experiment) -> tuple[Trainer, Silent]:
-    observer = Silent()
+def trainer_of(experiment: Experiment) -> tuple[Trainer, Rows]:
+    observer = Rows()
     return Trainer(experiment, observer, splits(experiment.dataset, experiment.plan.train)), observer
 
 

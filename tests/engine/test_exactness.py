@@ -23,6 +23,28 @@ VQ = {
     "prior": {"name": "autoregressive", "options": {"epochs": 2, "width": 8, "layers": 1}},
 }
 
+FACTOR_VAE = {"loss": {"name": "factor-vae", "options": {"critic": [8], "critic_lr": 1e-2}}}
+GAN = {
+    "model": {"name": "gan", "options": {"latent_dim": 3, "conditional": True}},
+    "loss": {"name": "adversarial", "options": {"critic_lr": 1e-3}},
+    "schedulers": {"critic_lr": [{"name": "cosine"}]},
+}
+PIXELS = {
+    "model": {"name": "pixels"},
+    "network": None,
+    "prior": {"name": "flow-matching", "options": {"steps": 2}},
+    "field": {"name": "unet", "options": {"width": 8}},
+    "schedulers": {"lr": [{"name": "cosine"}]},
+}
+REFITTED = {
+    "prior": {"name": "flow", "options": {"layers": 2, "width": 8}},
+    "train": {"ema": 0.9, "holdout": 12, "fit_prior": "after"},
+}
+GECO = {
+    "loss": {"name": "geco", "options": {"target": 20.0, "speed": 0.1}},
+    "schedulers": {"lr": [{"name": "cosine"}]},
+}
+
 
 def finished(out: Path, **changes: object) -> RunFolder:
     return start(resolved(**changes), host(), out=out).folder
@@ -51,6 +73,11 @@ def test_config_toml_repeats_the_run(tmp_path: Path) -> None:
         pytest.param({"train": {"holdout": 12, "optimizer": "rmsprop"}}, id="holdout-rmsprop"),
         pytest.param({"train": {"eval_every": 3, "epochs": 5}}, id="evaluated-seldom", marks=pytest.mark.slow),
         pytest.param(VQ, id="vq-vae-fitted-prior", marks=pytest.mark.slow),
+        pytest.param(FACTOR_VAE, id="two-players", marks=pytest.mark.slow),
+        pytest.param(GAN, id="gan", marks=pytest.mark.slow),
+        pytest.param({**PIXELS, "train": {"ema": 0.9}}, id="prior-stage-alone-averaged", marks=pytest.mark.slow),
+        pytest.param(REFITTED, id="second-stage-from-best-averages", marks=pytest.mark.slow),
+        pytest.param(GECO, id="objective-that-follows-its-report", marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_at_any_moment_and_resumed_is_never_interrupted(

@@ -16,7 +16,7 @@ import pytest
 
 from genzoo import storage
 from genzoo.cli import execute
-from genzoo.engine import train
+from genzoo.engine import stage
 from genzoo.engine.checkpoint import find
 from genzoo.engine.optimizer import GuardedStep
 from genzoo.errors import Interrupted, RunExistsError
@@ -84,13 +84,13 @@ def test_a_signal_in_evaluation_saves_and_says_how_to_go_on(
     signum: int,
     code: int,
 ) -> None:
-    genuine, act = train.evaluate, once(send(signum))
+    genuine, act = stage.evaluate, once(send(signum))
 
     def evaluate(*arguments: Any, **options: Any) -> Any:
         act()
         return genuine(*arguments, **options)
 
-    monkeypatch.setattr(train, "evaluate", evaluate)
+    monkeypatch.setattr(stage, "evaluate", evaluate)
     assert run(tmp_path) == code
     folder = only_run(tmp_path)
     record = folder.record()

@@ -50,7 +50,8 @@ def resolves(subject: Subject) -> None:
 )
 def satisfies_interface(subject: Subject) -> None:
     """The class derives from the interface of its kind and leaves nothing abstract."""
-    interface = getattr(interfaces, subject.kind.capitalize())
+    base = {Kind.MODEL: "Generator", Kind.LOSS: "Objective"}.get(subject.kind, subject.kind.capitalize())
+    interface = getattr(interfaces, base)
     expect(issubclass(subject.cls, interface), f"a subclass of {interface.__name__}", subject.cls.__mro__[1].__name__)
     missing = sorted(getattr(subject.cls, "__abstractmethods__", ()))
     expect(not missing, "every abstract member defined", f"none for {', '.join(missing)}")

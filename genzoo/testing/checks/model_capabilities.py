@@ -28,7 +28,7 @@ Cap = Capability
 def capabilities_true(subject: Subject) -> None:
     """The declared kind and number of latents are those of `levels`."""
     model = built(subject)
-    unknown = set(model.capabilities) - set(Cap)
+    unknown = {word for word in model.capabilities if ":" not in word} - set(Cap)
     expect(not unknown, "capabilities that genzoo knows", f"{', '.join(sorted(unknown))}")
     real = all(level.categories is None for level in model.levels)
     codes = all(level.categories is not None for level in model.levels)
@@ -49,7 +49,7 @@ def capabilities_true(subject: Subject) -> None:
     MODEL,
     why="Codes index embeddings and priors; a real number or one too large fails there.",
     mend="Sample integers from 0 to categories - 1.",
-    applies=lambda subject: None if Cap.CATEGORICAL_LATENT in subject.cls.capabilities else "its latents are real",
+    applies=lambda subject: None if Cap.CATEGORICAL_LATENT in subject.capabilities else "its latents are real",
 )
 def codes_in_range(subject: Subject) -> None:
     """Categorical samples are integers below the number of categories."""
@@ -66,7 +66,7 @@ def codes_in_range(subject: Subject) -> None:
     why="Losses and metrics that need one distribution a dimension trust this capability.",
     mend="Return a DiagonalNormal or an Independent over scalar distributions, or do not declare factorised-posterior.",
     applies=lambda subject: (
-        None if Cap.FACTORISED_POSTERIOR in subject.cls.capabilities else "it does not declare factorised-posterior"
+        None if Cap.FACTORISED_POSTERIOR in subject.capabilities else "it does not declare factorised-posterior"
     ),
 )
 def factorised_posterior_true(subject: Subject) -> None:
@@ -104,7 +104,7 @@ def stochasticity_as_declared(subject: Subject) -> None:
     why="The rate and every bound compare the sample with q(z|x); drawn from anything else they are wrong, silently.",
     mend="Draw with posterior.rsample(); with σ = exp(½ log σ²), not exp(log σ²).",
     applies=lambda subject: (
-        "its posterior is deterministic" if Cap.DETERMINISTIC_POSTERIOR in subject.cls.capabilities else None
+        "its posterior is deterministic" if Cap.DETERMINISTIC_POSTERIOR in subject.capabilities else None
     ),
 )
 def samples_follow_posterior(subject: Subject) -> None:
@@ -189,7 +189,7 @@ def label_as_declared(subject: Subject) -> None:
     MODEL,
     why="A missing label, or one of the wrong type, that passes trains a model that nobody asked for.",
     mend="Call genzoo.interfaces.model.check_label(label, self.image) in decode, or self.check_batch(batch) in encode.",
-    applies=lambda subject: None if is_conditional(subject.cls) else "it is not conditional",
+    applies=lambda subject: None if Cap.CONDITIONAL in subject.capabilities else "it is not conditional",
 )
 def bad_label_refused(subject: Subject) -> None:
     """A label that is missing, not an integer, or out of range is refused."""

@@ -35,7 +35,13 @@ def ready(subject: Subject, latent: LatentSpec | None = None, *, moved: bool = F
 
 def nll_at(prior: Any, z: Tensor, label: Tensor | None) -> Tensor:
     """What its training minimises: its own `nll` for a prior fitted afterwards."""
-    return prior.nll(z, label) if prior.fitted == "after" else -prior_at(prior, label).log_prob(z)
+    return prior.fit_loss(z, label) if prior.fitted == "after" else -prior_at(prior, label).log_prob(z)
+
+
+def has_density(subject: Subject) -> str | None:
+    """Why a check of the density does not apply: the prior declares that it is not exact."""
+    density = subject.cls.density
+    return None if density == "exact" else f"its density is declared as {density}"
 
 
 def one(prior: Any) -> Distribution:
@@ -85,6 +91,7 @@ def event_shape(subject: Subject) -> None:
     PRIOR,
     why="Estimators evaluate it at [K, B, *event].",
     mend="Keep leading dimensions: reduce over the event only, and flatten nothing.",
+    applies=has_density,
 )
 def log_prob_shape(subject: Subject) -> None:
     """log p(z) has one value a latent, for any leading dimensions, and each is that latent's own."""
@@ -126,6 +133,7 @@ def _grid(subject: Subject, *, width: float = 30.0) -> tuple[Any, Tensor, float]
     PRIOR,
     why="A density that does not integrate to one shifts every rate and bound by a constant that models cannot see.",
     mend="Include the normalising constant, the log-determinant of a flow and the log-weights of a mixture.",
+    applies=has_density,
 )
 def normalised(subject: Subject) -> None:
     """p(z) integrates to one."""
@@ -140,6 +148,7 @@ def normalised(subject: Subject) -> None:
     PRIOR,
     why="`genzoo sample` draws from it and the elbo measures it; they must be the same distribution.",
     mend="Check the direction of a flow, and scales against variances, in `sample`.",
+    applies=has_density,
 )
 def samples_follow_density(subject: Subject) -> None:
     """The mean, spread and entropy of samples are those of the density, to five standard errors."""
@@ -205,7 +214,7 @@ def _no_closed_rate(subject: Subject) -> str | None:
     PRIOR,
     why="The rate that is trained must be the rate that is measured.",
     mend="Correct the registered KL(q ‖ p): its order, its factor of one half, and its sum over the event.",
-    applies=_no_closed_rate,
+    applies=lambda subject: has_density(subject) or _no_closed_rate(subject),
 )
 def closed_form_matches_monte_carlo(subject: Subject) -> None:
     """The closed-form rate is the mean of log q − log p, to four standard errors."""
@@ -225,6 +234,7 @@ def closed_form_matches_monte_carlo(subject: Subject) -> None:
     PRIOR,
     why="A label prior that ignores labels is the plain one; one that reads them undeclared breaks without them.",
     mend="Declare conditional = True and let the label choose the distribution; or ignore the label.",
+    applies=has_density,
 )
 def label_as_declared(subject: Subject) -> None:
     """The label changes p(z) if, and only if, conditional is declared."""
@@ -314,7 +324,9 @@ def initialise_leaves_images(subject: Subject) -> None:
     PRIOR,
     why="Early posteriors are far from the prior; an infinite rate ends the run.",
     mend="Work with log-densities: logsumexp over components, no log of a density.",
-    applies=lambda subject: None if "real" in subject.cls.supports else "its latents are categorical",
+    applies=lambda subject: (
+        has_density(subject) or (None if "real" in subject.cls.supports else "its latents are categorical")
+    ),
 )
 def finite_far_out(subject: Subject) -> None:
     """log p(z) and its gradient are finite far from the origin."""
@@ -332,7 +344,9 @@ def finite_far_out(subject: Subject) -> None:
     PRIOR,
     why="The second stage minimises `nll`; if it is another number, another prior is fitted.",
     mend="Leave `nll` to the base class, or return −log p(z), one value a latent.",
-    applies=lambda subject: None if subject.cls.fitted == "after" else "it is trained with the model",
+    applies=lambda subject: (
+        has_density(subject) or (None if subject.cls.fitted == "after" else "it is trained with the model")
+    ),
 )
 def nll_is_log_prob(subject: Subject) -> None:
     """For a prior fitted afterwards, `nll` is −log p(z), one value a latent."""

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from genzoo import estimators
 from genzoo.findings import Evidence, LevelUse, Margin
+from genzoo.parts.point_mass import PointMass
 from genzoo.testing.reference import PlainLoss, reference_parts
 from genzoo.types import Batch, ImageSpec
 from genzoo_vq_vae.codebook import Codebook, perplexity
 from genzoo_vq_vae.options import VQVAEOptions
-from genzoo_vq_vae.point_mass import PointMass
 from genzoo_vq_vae.vq_vae import VQVAE
 
 IMAGE = ImageSpec((1, 8, 8))

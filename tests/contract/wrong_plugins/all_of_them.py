@@ -16,6 +16,7 @@ for _module in (
     "priors",
     "likelihoods",
     "networks",
+    "generators",
     "datasets",
     "metrics",
     "visualizers",

@@ -47,7 +47,8 @@ RIGHT: list[Installed] = []
 def kind_of(cls: type) -> Kind:
     """The kind of the interface that a class derives from."""
     bases = [base for base in cls.__mro__ if base.__module__.startswith("genzoo.interfaces")]
-    return Kind(bases[0].__name__.lower())
+    name = bases[0].__name__.lower()
+    return Kind({"latentgenerator": "model", "objective": "loss"}.get(name, name))
 
 
 def installed(cls: type, name: str, version: str = "1.0", **declared: Any) -> Installed:

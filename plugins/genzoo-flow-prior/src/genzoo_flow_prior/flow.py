@@ -39,6 +39,7 @@ class FlowPrior(Prior):
     several scales, since a latent is a short vector.
     """
 
+    fits: ClassVar[frozenset[str]] = frozenset({"joint", "after"})
     zero: Tensor
 
     def __init__(self, options: FlowOptions, latent: LatentSpec, image: ImageSpec) -> None:

@@ -46,6 +46,7 @@ class ImportanceWeighted(Loss):
 
     requires = frozenset({Capability.REAL_LATENT})
     forbids = frozenset({Capability.DETERMINISTIC_POSTERIOR})
+    exact_density = True
     options: ImportanceWeightedOptions
 
     def __init__(self, options: ImportanceWeightedOptions) -> None:

@@ -46,3 +46,29 @@ class ElboOptions(Options):
         if not self.free_bits and self.free_bits_per != default["free_bits_per"].default:
             raise ValueError("free_bits_per needs free_bits above 0.")
         return self
+
+
+class GecoOptions(Options):
+    """Options of `genzoo_losses.geco.Geco`."""
+
+    target: float = Field(
+        140.0,
+        ge=-1e9,
+        le=1e9,
+        description="Distortion in nats per image that is to be reached; a scheduler may drive it.",
+    )
+    speed: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        description="How fast the weight follows: its logarithm moves by this times the relative excess.",
+    )
+    memory: float = Field(0.99, ge=0, lt=1, description="Decay of the moving average of the excess over steps.")
+    greatest: float = Field(1e4, gt=1, le=1e9, description="Greatest weight; the least is one divided by it.")
+
+    tiny: ClassVar[dict[str, Any]] = {"target": 1.0}
+    without_effect: ClassVar[dict[str, str]] = {
+        "speed": "acts after a training step",
+        "memory": "acts after a training step",
+        "greatest": "acts after a training step",
+    }

@@ -17,4 +17,13 @@ def genzoo_losses() -> list[Component]:
             paper="Kingma and Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114",
             api="1.0",
         ),
+        Component(
+            kind="loss",
+            name="geco",
+            target="genzoo_losses.geco:Geco",
+            options="genzoo_losses.options:GecoOptions",
+            summary="The least rate at which the distortion reaches a target, by a weight that follows it",
+            paper="Rezende and Viola 2018, Taming VAEs, https://arxiv.org/abs/1810.00597",
+            api="1.1",
+        ),
     ]

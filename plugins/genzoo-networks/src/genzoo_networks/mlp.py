@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import torch
 from torch import Tensor, nn
 
 from genzoo.interfaces import Network
@@ -55,6 +56,7 @@ class MLP(Network):
         VampPrior*, section 5.
     """
 
+    offers = frozenset({"encoder", "decoder", "field"})
     options: MLPOptions
 
     def encoder(self, input: Shape, output: Shape) -> nn.Module:
@@ -64,6 +66,11 @@ class MLP(Network):
     def decoder(self, input: Shape, output: Shape) -> nn.Module:
         """See `Network.decoder`; any two shapes will do."""
         return self._body("decoder", input, self.options.hidden[::-1], output)
+
+    def field(self, image: Shape, condition: Shape) -> nn.Module:
+        """See `Network.field`; any shapes will do, both flattened side by side."""
+        size = math.prod(image) + math.prod(condition)
+        return Beside(self._body("field", (size,), self.options.hidden, image))
 
     def _body(self, what: str, input: Shape, hidden: tuple[int, ...], output: Shape) -> nn.Module:
         refuse_impossible("mlp", what, input, output)
@@ -95,3 +102,18 @@ class MLP(Network):
         else:
             nn.init.kaiming_normal_(module.weight)
         nn.init.zeros_(module.bias)
+
+
+class Beside(nn.Module):
+    """A body over an image and a condition, flattened side by side.
+
+    Args:
+        body: From ``[B, D]``.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, image: Tensor, condition: Tensor) -> Tensor:
+        return self.body(torch.cat([image.flatten(1), condition.flatten(1)], 1))

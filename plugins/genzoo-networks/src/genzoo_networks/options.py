@@ -60,3 +60,13 @@ class MLPOptions(Options):
         if self.norm != "none" and self.activation == "gated":
             raise ValueError(f"norm must be none with gated layers, got {self.norm}")
         return self
+
+
+class UNetOptions(Options):
+    """Options of `genzoo_networks.unet.UNet`."""
+
+    width: int = Field(
+        64, ge=2, le=4096, multiple_of=2, description="Channels at half the side; at a quarter there are twice as many."
+    )
+
+    tiny: ClassVar[dict[str, Any]] = {"width": 8}

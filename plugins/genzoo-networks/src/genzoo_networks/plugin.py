@@ -26,4 +26,14 @@ def genzoo_networks() -> list[Component]:
             summary="Dense layers between any two shapes, plain or gated",
             api="1.0",
         ),
+        Component(
+            kind="network",
+            name="unet",
+            target="genzoo_networks.unet:UNet",
+            options="genzoo_networks.options:UNetOptions",
+            summary="A small U-Net with attention, the field of a denoiser or a flow (--field unet)",
+            paper="Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation, "
+            "https://arxiv.org/abs/1505.04597",
+            api="1.1",
+        ),
     ]

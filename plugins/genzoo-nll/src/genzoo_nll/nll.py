@@ -67,6 +67,7 @@ class NegativeLogLikelihood(Metric):
 
     requires: ClassVar[frozenset[Capability]] = frozenset()
     forbids: ClassVar[frozenset[Capability]] = frozenset({Capability.DETERMINISTIC_POSTERIOR})
+    exact_density: ClassVar[bool] = True
     direction: ClassVar[Literal["higher", "lower"] | None] = "lower"
     unit = "nats"
     options: NegativeLogLikelihoodOptions

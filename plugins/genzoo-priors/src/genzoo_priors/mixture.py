@@ -30,6 +30,7 @@ class MixturePrior(Prior):
         Tomczak and Welling 2018, *VAE with a VampPrior*, section 3, the mixture of Gaussians that it is compared with.
     """
 
+    fits = frozenset({"joint", "after"})
     options: MixtureOptions
 
     def __init__(self, options: MixtureOptions, latent: LatentSpec, image: ImageSpec) -> None:

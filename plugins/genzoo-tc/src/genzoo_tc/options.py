@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,3 +19,17 @@ class BetaTCOptions(Options):
         "weighted",
         description="Minibatch estimate of q(z): weighted as in the paper's experiments, or stratified, unbiased.",
     )
+
+
+class FactorVAEOptions(Options):
+    """Options of `genzoo_tc.factor_vae.FactorVAE`."""
+
+    beta: float = Field(1.0, ge=0, le=1e6, description="Weight of the rate; a scheduler may drive it.")
+    gamma: float = Field(10.0, ge=0, le=1e6, description="Weight of the total correlation; a scheduler may drive it.")
+    critic: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
+        (256, 256, 256), max_length=16, description="Widths of the critic's hidden layers."
+    )
+    critic_lr: float = Field(1e-4, gt=0, le=1, description="Learning rate of the critic; a scheduler may drive it.")
+
+    tiny: ClassVar[dict[str, Any]] = {"critic": (8,)}
+    without_effect: ClassVar[dict[str, str]] = {"critic_lr": "acts in training, on the critic's optimizer"}

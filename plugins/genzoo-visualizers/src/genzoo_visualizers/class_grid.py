@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from matplotlib.figure import Figure
 
-from genzoo.interfaces import RunView, Visualizer
+from genzoo.interfaces import LatentGenerator, RunView, Visualizer
 from genzoo.parts.figures import class_names, drawing
 from genzoo.parts.grids import image_grid
 from genzoo.types import Capability
 from genzoo_visualizers.options import ClassGridOptions
-from genzoo_visualizers.selection import class_count
+from genzoo_visualizers.selection import class_count, how
 
 
 class ClassGrid(Visualizer):
@@ -25,6 +25,7 @@ class ClassGrid(Visualizer):
         Section 5.3.2 of the report.
     """
 
+    on = LatentGenerator
     requires = frozenset({Capability.CONDITIONAL})
     options: ClassGridOptions
 
@@ -42,7 +43,7 @@ class ClassGrid(Visualizer):
                 torch.cat(rows),
                 count,
                 title=f"{run.title}: samples of each class",
-                subtitle=("the mean" if mean else "a draw") + " of p(x|z, c) for z drawn from the prior",
+                subtitle=how(run.model, mean=mean, labelled=True),
                 row_names=class_names(run.image),
                 row_label="class",
             )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from matplotlib.figure import Figure
 
-from genzoo.interfaces import RunView, Visualizer
+from genzoo.interfaces import LatentGenerator, RunView, Visualizer
 from genzoo.parts.figures import class_names, drawing
 from genzoo.parts.grids import image_grid
 from genzoo.parts.latents import decode_images, draw_prior
@@ -28,6 +28,7 @@ class ClassSwap(Visualizer):
         Figure 5, bottom row, of the report.
     """
 
+    on = LatentGenerator
     requires = frozenset({Capability.CONDITIONAL})
     options: ClassSwapOptions
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from matplotlib.figure import Figure
 
-from genzoo.interfaces import RunView, Visualizer
+from genzoo.interfaces import Generator, RunView, Visualizer
 from genzoo.parts.figures import class_names, drawing
 from genzoo.parts.grids import image_grid
 from genzoo_visualizers.options import SamplesOptions
-from genzoo_visualizers.selection import class_count, is_conditional
+from genzoo_visualizers.selection import class_count, how, is_conditional
 
 _CHUNK = 250
 
@@ -23,6 +23,7 @@ class Samples(Visualizer):
         options: How many, and whether to show p(x|z)'s mean or a draw of it.
     """
 
+    on = Generator
     options: SamplesOptions
 
     def draw(self, run: RunView) -> Mapping[str, Figure]:
@@ -44,8 +45,7 @@ class Samples(Visualizer):
                 torch.cat(parts),
                 columns,
                 title=f"{run.title}: samples",
-                subtitle=("the mean" if mean else "a draw")
-                + f" of {'p(x|z)' if labels is None else 'p(x|z, c)'} for z drawn from the prior",
+                subtitle=how(run.model, mean=mean, labelled=labels is not None),
                 column_names=names,
             )
             return {"": figure}

@@ -6,21 +6,29 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import Model, RunView
+from genzoo.interfaces import Generator, Model, RunView
 from genzoo.types import Batch, Capability, ImageSpec
 
 _POOL = 2000
 """Images that examples are chosen from; enough for a rare class, little enough to be quick."""
 
 
-def is_conditional(model: Model) -> bool:
+def is_conditional(model: Generator) -> bool:
     """Whether the model decodes under a label."""
     return Capability.CONDITIONAL in model.capabilities
 
 
-def labels_for(model: Model, label: Tensor | None) -> Tensor | None:
+def labels_for(model: Generator, label: Tensor | None) -> Tensor | None:
     """The label if the model takes one, None otherwise."""
     return label if is_conditional(model) else None
+
+
+def how(model: Generator, *, mean: bool, labelled: bool) -> str:
+    """How samples are made, for a subtitle."""
+    if not isinstance(model, Model):
+        return "generated from draws of the prior"
+    of = "p(x|z, c)" if labelled else "p(x|z)"
+    return f"{'the mean' if mean else 'a draw'} of {of} for z drawn from the prior"
 
 
 def examples(run: RunView, count: int, split: str = "test") -> Batch:

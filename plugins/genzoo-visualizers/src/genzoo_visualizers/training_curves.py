@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import RunView, Visualizer
+from genzoo.interfaces import Generator, RunView, Visualizer
 from genzoo.parts.figures import MUTED, PALETTE, drawing, new_figure, printable
 from genzoo_visualizers.options import TrainingCurvesOptions
 
@@ -26,7 +26,7 @@ _WARM_UP = "#f2ecd9"
 
 
 class TrainingCurves(Visualizer):
-    """Distortion, rate and their ratio by epoch, for train and test.
+    """Distortion, rate and their ratio by epoch, for train and test; of another objective what it reports.
 
     Epochs in which β is below its greatest value are shaded, and β is drawn over the rate.
 
@@ -37,6 +37,7 @@ class TrainingCurves(Visualizer):
         Figure 1 and section 4.4 of the report.
     """
 
+    on = Generator
     needs_history = True
     options: TrainingCurvesOptions
 
@@ -47,15 +48,17 @@ class TrainingCurves(Visualizer):
                 "training-curves: the run must have a finished epoch, got none.", "Train for an epoch first."
             )
         with drawing(run.seed, "training-curves"):
-            return {"": self._figure(run.title, run.history)}
+            return {"": self._figure(run.title, run.history, _panels(run))}
 
-    def _figure(self, title: str, history: Sequence[Mapping[str, Any]]) -> Figure:
+    def _figure(
+        self, title: str, history: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, str, str]]
+    ) -> Figure:
         epochs = [int(row["epoch"]) for row in history]
         beta = [_number((row.get("quantities") or {}).get("beta")) for row in history]
         scheduled = len({value for value in beta if math.isfinite(value)}) > 1
         figure = new_figure(3.1)
-        panels: list[Axes] = [figure.add_subplot(1, 3, column) for column in (1, 2, 3)]
-        for axes, (key, name, unit) in zip(panels, _PANELS, strict=True):
+        panels: list[Axes] = [figure.add_subplot(1, len(kinds), column + 1) for column in range(len(kinds))]
+        for axes, (key, name, unit) in zip(panels, kinds, strict=True):
             if scheduled:
                 for begin, end in _below_greatest(epochs, beta):
                     axes.axvspan(begin, end, color=_WARM_UP, zorder=0, linewidth=0)
@@ -83,7 +86,7 @@ class TrainingCurves(Visualizer):
                 axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
         handles, labels = panels[0].get_legend_handles_labels()
         if scheduled:
-            twin = panels[1].twinx()
+            twin = panels[min(1, len(panels) - 1)].twinx()
             twin.plot(epochs, beta, color=MUTED, linestyle=":", label="β", zorder=2)
             twin.set_ylim(0, 1.08 * max(value for value in beta if math.isfinite(value)))
             twin.set_title("β", loc="right", color=MUTED, size=9)
@@ -97,6 +100,17 @@ class TrainingCurves(Visualizer):
         figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
         figure.suptitle(printable(f"{title}: training", 90), x=0.01, ha="left", size=11, weight="bold")
         return figure
+
+
+def _panels(run: RunView) -> Sequence[tuple[str, str, str]]:
+    """Key, title and unit of each panel."""
+    reports = [report for report in run.reports if report.shown]
+    if not reports or {"distortion", "rate"} <= {report.name for report in reports}:
+        return _PANELS
+    return [
+        (report.name, report.label or report.name, "nats per image" if report.unit == "nats" else report.unit)
+        for report in reports[:3]
+    ]
 
 
 def _number(value: Any) -> float:

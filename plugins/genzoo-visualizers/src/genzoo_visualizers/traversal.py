@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import Model, RunView, Visualizer
+from genzoo.interfaces import LatentGenerator, Model, RunView, Visualizer
 from genzoo.parts.figures import class_names, drawing, latent_name
 from genzoo.parts.grids import image_grid
 from genzoo.parts.latents import Scale, along, axis, decode_images, encode, prior_scale
@@ -36,6 +36,7 @@ class Traversal(Visualizer):
         Figure 3 of the report.
     """
 
+    on = LatentGenerator
     requires = frozenset({Capability.REAL_LATENT})
     options: TraversalOptions
 
@@ -81,12 +82,17 @@ class Traversal(Visualizer):
 
     def _rows(self, run: RunView, scale: Scale, label: int | None, title: str) -> Figure:
         offsets = axis(self.options.span, self.options.steps)
-        codes = encode(run.model, run.shuffled(_ENCODED))
-        dimensions = ranked(codes, scale)
+        of_image = isinstance(run.model, Model) and self.options.start == "image"
+        if isinstance(run.model, Model):
+            codes = encode(run.model, run.shuffled(_ENCODED))
+            dimensions = ranked(codes, scale)
+            start = codes.top[0] if of_image else scale.mean
+        else:
+            dimensions = [(index, None) for index in range(scale.mean.numel())]
+            start = scale.mean
         if self.options.order == "index":
             dimensions.sort()
         dimensions = dimensions[: self.options.rows]
-        start = codes.top[0] if self.options.start == "image" else scale.mean
         latents = torch.cat([along(start, scale, dimension, offsets) for dimension, _ in dimensions])
         rates = any(rate is not None for _, rate in dimensions)
         return image_grid(
@@ -94,7 +100,7 @@ class Traversal(Visualizer):
             self.options.steps,
             title=title,
             subtitle="one dimension a row, the others "
-            + ("those of a test image's code" if self.options.start == "image" else "at the prior's mean")
+            + ("those of a test image's code" if of_image else "at the prior's mean")
             + ("; the dimension's mean rate beside it" if rates else ""),
             column_names=ticks(offsets.tolist()),
             column_label=f"value {UNIT}",

@@ -13,10 +13,10 @@ from torch.distributions import Distribution
 from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Model, Parts
 from genzoo.parts.leading import over_leading
+from genzoo.parts.point_mass import PointMass
 from genzoo.types import Batch, Capability, Context, Encoding, Latent, LatentSpec, ModelOutput
 from genzoo_vq_vae.codebook import Codebook, perplexity
 from genzoo_vq_vae.options import VQVAEOptions
-from genzoo_vq_vae.point_mass import PointMass
 
 
 class VQVAE(Model):

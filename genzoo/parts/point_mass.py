@@ -1,4 +1,4 @@
-"""A posterior that puts all its mass on one code a position."""
+"""A posterior that puts all its mass on one code per position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class PointMass(Distribution):
     r"""All probability on one value, :math:`q(z|x) = \mathbb 1[z = c(x)]`.
 
     Its entropy is 0, so its divergence from any p is :math:`-\log p(c)`, exactly. With a uniform p over K codes that is
-    log K a code.
+    log K per code.
 
     Args:
         codes: c, int64 ``[*batch, *event]``.

@@ -1,0 +1,157 @@
+"""Checks of objectives that are no `Loss`: their players, terms and reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genzoo.randomness import seeded
+from genzoo.testing.bench import GREY, batch
+from genzoo.testing.building import generator_for
+from genzoo.testing.modules import snapshot
+from genzoo.testing.registry import check, expect
+from genzoo.testing.subject import Subject
+from genzoo.types import Context, Kind
+
+LOSS = Kind.LOSS
+
+
+def steps(objective: Any, model: Any, seed: int = 3) -> dict[str, Any]:
+    """What each player's step computes, under a seed."""
+    found: dict[str, Any] = {}
+    for player in objective.players(model):
+        with seeded(seed):
+            found[player.name] = objective.step(model, batch(GREY, 6), Context(dataset_size=100), player.name)
+    return found
+
+
+@check(
+    "players-are-apart",
+    LOSS,
+    why="The engine keeps an optimizer for each player by its name; one without parameters is refused when training starts.",
+    mend="Give each player a name of its own and its own parameters, and make critics in `prepare`.",
+)
+def players_are_apart(subject: Subject) -> None:
+    """Players have names of their own, parameters that take gradients, and learning rates that are declared."""
+    objective = subject.build()
+    players = objective.players(generator_for(objective))
+    names = [player.name for player in players]
+    expect(names and len(set(names)) == len(names), "players with names of their own", names)
+    for player in players:
+        trained = [p for p in player.parameters if p.requires_grad]
+        expect(trained, f"player {player.name} to have parameters", "none")
+        expect(player.every >= 1, f"player {player.name} to take part every 1 or more steps", player.every)
+        known = {"lr", *objective.quantities}
+        expect(player.lr in known, f"player {player.name} to name a learning rate among {sorted(known)}", player.lr)
+
+
+@check(
+    "player-terms-sum",
+    LOSS,
+    why="The terms are what rows show of an objective; a hidden remainder explains nothing.",
+    mend="Return every part as a weighted 0-d term, whose sum is the objective.",
+)
+def player_terms_sum(subject: Subject) -> None:
+    """Each player's objective is a finite number, and its terms sum to it."""
+    objective = subject.build()
+    for name, terms in steps(objective, generator_for(objective)).items():
+        for what, value in (("objective", terms.objective), *terms.terms.items()):
+            fine = value.dim() == 0 and bool(torch.isfinite(value))
+            expect(fine, f"{what} of {name} to be one finite number", _shown(value))
+        total = float(sum(value.detach() for value in terms.terms.values()))
+        close = abs(total - float(terms.objective)) <= 1e-4 * max(1.0, abs(total))
+        expect(close, f"the terms of {name} to sum to {float(terms.objective):.6g}", f"{total:.6g}")
+
+
+@check(
+    "player-gradient-arrives",
+    LOSS,
+    why="A player whose objective does not depend on its parameters is never trained, and nothing says so.",
+    mend="Detach only what belongs to the other players.",
+)
+def player_gradient_arrives(subject: Subject) -> None:
+    """Each player's objective sends a finite gradient, not zero, to every parameter of the player."""
+    objective = subject.build()
+    model = generator_for(objective)
+    for player in objective.players(model):
+        parameters = [p for p in player.parameters if p.requires_grad]
+        with seeded(3):
+            terms = objective.step(model, batch(GREY, 6), Context(dataset_size=100), player.name)
+        found: list[Any] = [*torch.autograd.grad(terms.objective, parameters, allow_unused=True)]
+        silent = [list(p.shape) for p, g in zip(parameters, found, strict=True) if g is None or not g.abs().sum()]
+        expect(not silent, f"a gradient to every parameter of {player.name}", f"none to those of shapes {silent}")
+        finite = all(bool(torch.isfinite(g).all()) for g in found if g is not None)
+        expect(finite, f"a finite gradient to {player.name}", "NaN or infinity")
+
+
+@check(
+    "reports-are-declared",
+    LOSS,
+    why="Rows, tables and curves are laid out by what an objective declares; what it leaves out cannot be shown.",
+    mend="Report in `evaluate` what ``reports`` names, and let `summary` make the rest.",
+)
+def reports_are_declared(subject: Subject) -> None:
+    """Evaluation reports every declared name as a finite number, and the headline is among them."""
+    objective = subject.build().eval()
+    model = generator_for(objective).eval()
+    with torch.no_grad(), seeded(3):
+        terms = objective.evaluate(model, batch(GREY, 6), Context(dataset_size=100))
+    row = objective.summary({name: value.tolist() for name, value in terms.report.items()})
+    declared = [report.name for report in objective.reports]
+    expect(declared, "at least one report", "none")
+    for name in declared:
+        fine = isinstance(row.get(name), float) and abs(row[name]) < float("inf")
+        expect(fine, f"the report {name!r} to be a finite number", row.get(name))
+    if objective.headline is not None:
+        expect(objective.headline[0] in declared, f"a headline among {declared}", objective.headline[0])
+
+
+@check(
+    "evaluation-changes-nothing",
+    LOSS,
+    why="Evaluation happens between epochs; what it changes makes a resumed run another run.",
+    mend="Change state in `after_step` only.",
+)
+def evaluation_changes_nothing(subject: Subject) -> None:
+    """Evaluation builds no graph and changes no parameter or buffer of model or objective."""
+    objective = subject.build().eval()
+    model = generator_for(objective).eval()
+    before = [snapshot(module) for module in (model, objective)]
+    with torch.no_grad():
+        terms = objective.evaluate(model, batch(GREY, 6), Context(dataset_size=100))
+    expect(not terms.objective.requires_grad, "no graph in evaluation", "one")
+    for module, kept in zip((model, objective), before, strict=True):
+        changed = [name for name, value in snapshot(module).items() if not torch.equal(value, kept[name])]
+        expect(not changed, "evaluation to leave all as it is", f"{', '.join(changed)} changed")
+
+
+@check(
+    "quantities-act",
+    LOSS,
+    why="A schedule on a quantity that nothing reads changes nothing, silently.",
+    mend="Read quantities through `quantity(context, name)`, or name them as a player's ``lr``.",
+    applies=lambda subject: None if subject.build().quantities else "it has no quantities",
+)
+def quantities_act(subject: Subject) -> None:
+    """Every declared quantity changes what a player minimises, or is a player's learning rate."""
+    objective = subject.build()
+    model = generator_for(objective)
+    rates = {player.lr for player in objective.players(model)}
+    for name, value in objective.quantities.items():
+        if name in rates:
+            continue
+        found: list[list[float]] = []
+        for factor in (1.0, 0.5):
+            context = Context({name: value * factor if value else factor - 0.5}, 100)
+            row: list[float] = []
+            for player in objective.players(model):
+                with seeded(3):
+                    row.append(float(objective.step(model, batch(GREY, 6), context, player.name).objective))
+            found.append(row)
+        expect(found[0] != found[1], f"the quantity {name} to change an objective", "the same values")
+
+
+def _shown(value: Tensor) -> str:
+    return f"{list(value.shape)}" if value.dim() else f"{float(value)}"

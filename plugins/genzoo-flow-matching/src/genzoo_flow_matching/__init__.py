@@ -1,0 +1,1 @@
+"""A prior by flow matching."""

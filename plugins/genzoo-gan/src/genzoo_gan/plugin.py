@@ -1,0 +1,40 @@
+"""What this distribution declares; imports no torch."""
+
+from __future__ import annotations
+
+from genzoo.declare import NOT_TAKEN, Component, hookimpl
+
+
+@hookimpl
+def genzoo_models() -> list[Component]:
+    return [
+        Component(
+            kind="model",
+            name="gan",
+            target="genzoo_gan.gan:GAN",
+            options="genzoo_gan.options:GANOptions",
+            summary="A generator trained against a critic; it has latents, and no encoder or likelihood",
+            paper="Goodfellow et al. 2014, Generative Adversarial Nets, https://arxiv.org/abs/1406.2661",
+            companions={
+                "loss": "adversarial",
+                "likelihood": NOT_TAKEN,
+                "network": ("conv", {"initialisation": "torch"}),
+            },
+            api="1.1",
+        ),
+    ]
+
+
+@hookimpl
+def genzoo_losses() -> list[Component]:
+    return [
+        Component(
+            kind="loss",
+            name="adversarial",
+            target="genzoo_gan.adversarial:Adversarial",
+            options="genzoo_gan.options:AdversarialOptions",
+            summary="The game of a generator and a critic, non-saturating",
+            paper="Goodfellow et al. 2014, Generative Adversarial Nets, section 3, https://arxiv.org/abs/1406.2661",
+            api="1.1",
+        ),
+    ]

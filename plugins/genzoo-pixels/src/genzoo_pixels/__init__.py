@@ -1,0 +1,1 @@
+"""Any prior as a model of images."""
