@@ -150,6 +150,13 @@ class Component:
         for key, value in values.items():
             object.__setattr__(self, key, value)
 
+    def needs(self) -> list[tuple[Kind, str]]:
+        """Kind and name of every component that the companions name."""
+        named = {slot: value if isinstance(value, str) else value[0] for slot, value in self.companions.items()}
+        return [
+            (Kind.NETWORK if slot == FIELD else Kind(slot), name) for slot, name in named.items() if name != NOT_TAKEN
+        ]
+
 
 def _is_name_with_options(value: object) -> bool:
     match value:

@@ -23,7 +23,6 @@ from genzoo.errors import Interrupted, MissingPluginError, PluginError, describe
 from genzoo.guard import Guard
 from genzoo.installed import Installed, InstalledResource, import_fix, isolated, nearest, place
 from genzoo.text import one_line
-from genzoo.types import Kind
 
 _log = logging.getLogger("genzoo.host")
 
@@ -349,8 +348,7 @@ def _without_base(own: Component, base: str, declared: list[Installed]) -> Plugi
     from genzoo import catalogue
 
     there = {(item.kind, name) for item in declared for name in (item.name, item.qualified)}
-    wanted = [(kind, value if isinstance(value, str) else value[0]) for kind, value in own.companions.items()]
-    absent = [(Kind(kind), name) for kind, name in [(own.kind, base), *wanted] if (kind, name) not in there]
+    absent = [(kind, name) for kind, name in [(own.kind, base), *own.needs()] if (kind, name) not in there]
     sources = catalogue.sources(absent)
     message = f"{own.kind}/{own.name} derives from {base!r}, which is not installed"
     if catalogue.lookup(own.kind, base):

@@ -18,10 +18,11 @@ from genzoo.cli import execute
 from genzoo.engine.checkpoint import load_checkpoint, save_checkpoint
 from genzoo.engine.evaluate import Totals
 from genzoo.host import host
+from genzoo.interfaces import Terms
 from genzoo.plain import plain, read_row, spelled, unspelled
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
-from genzoo.types import Kind, LossTerms
+from genzoo.types import Kind
 
 TINY = shlex.split(
     "run vae --data digits --network mlp --network.hidden 8 --limit 16 --epochs 1 --batch-size 8 --device cpu "
@@ -114,15 +115,22 @@ def test_the_state_of_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     model = nn.Linear(2, 1)
     totals = Totals()
     values = torch.tensor([1.0, math.inf, math.nan, 1.0])
-    totals.add(LossTerms(values[0], {"distortion": values[0]}, values[1], values[2:3]), 3, values)
-    state = {"epochs_done": 0, "step_in_epoch": 1, "totals": totals.state(), "best_elbo": -math.inf, "name": "NaNny"}
+    report = {"distortion": values[1], "rates": values[2:3]}
+    totals.add(Terms(values[0], {"distortion": values[0]}, report), 3, values)
+    state = {
+        "epochs_done": 0,
+        "step_in_epoch": 1,
+        "totals": {"model": totals.state()},
+        "best_elbo": -math.inf,
+        "name": "NaNny",
+    }
     path = save_checkpoint(tmp_path, 1, model, None, None, state)
     strict((path / "state.json").read_text())
     found = load_checkpoint(path, model)
     assert found["best_elbo"] == -math.inf
     assert found["name"] == "NaNny"
     again = Totals()
-    again.restore(found["totals"], "cpu")
+    again.restore(found["totals"]["model"], "cpu")
     assert repr(again.means()) == repr(totals.means())
 
 

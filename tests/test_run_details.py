@@ -211,8 +211,8 @@ def test_a_damaged_run_does_not_hide_the_others(
     (damaged / "run.json").write_text("{")
     assert execute(["runs", "list", "--json", "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr()
-    assert [row["status"] for row in json.loads(said.out)] == ["unreadable", "finished"]
-    assert "cannot be read" in said.err
+    assert [row["status"] for row in json.loads(said.out)] == ["damaged", "finished"]
+    assert "is not valid JSON" in said.err
     assert execute(["runs", "show", str(damaged)]) == 4
 
 

@@ -161,7 +161,7 @@ def test_files_of_a_run_hold_it_and_give_it_back(unsafe: str, tmp_path: Path) ->
     text = f"a{unsafe}b"
     run = RunFolder(tmp_path)
     run.write_record({"title": text})
-    run.add_row({"kind": "epoch", "epoch": 1, "name": text})
+    run.add_row({"kind": "epoch", "epoch": 1, "train": {}, "name": text})
     assert run.record()["title"] == text
     assert [row["name"] for row in run.rows("epoch")] == [text]
     assert is_safe((tmp_path / "run.json").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from genzoo.cli import console
-from genzoo.declare import Companion
+from genzoo.declare import NOT_TAKEN, Companion
 from genzoo.host import host
 from genzoo.installed import Installed
 from genzoo.option_help import FLAGS, OptionHelp, option_help, value_in_words
@@ -76,6 +76,9 @@ def _about(item: Installed) -> dict[str, Any]:
 def _companions(companions: Mapping[str, Companion]) -> str:
     parts: list[str] = []
     for kind, companion in companions.items():
+        if companion == NOT_TAKEN:
+            parts.append(f"no {kind}")
+            continue
         name, options = (companion, {}) if isinstance(companion, str) else companion
         settings = ", ".join(f"{key.replace('_', '-')}={value_in_words(value)}" for key, value in options.items())
         parts.append(f"{kind} {name}" + (f" ({settings})" if settings else ""))

@@ -175,7 +175,7 @@ def record(
     folders = [find_run(name, runs_root(out)) for name in names]
     rows = record_results(folders, Path(into), host(), name=called, epochs=epochs, replace=replace)
     for row in rows:
-        click.echo(f"{into}: {row['recipe']}, seed {row['seed']}")
+        console.say(f"{into}: {row['recipe']}, seed {row['seed']}")
 
 
 @runs.command("rm")

@@ -112,7 +112,7 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
             console.say(f"Warning: {key}: {warning}", err=True)
     # After they are shown, since a run on a disk that cannot be written is worth measuring too.
     if loaded.loaded.data.differences:
-        click.echo("The numbers are of other data than the run's, and are not kept in its run.json.", err=True)
+        console.say("The numbers are of other data than the run's, and are not kept in its run.json.", err=True)
     elif not run.startswith("zoo:"):
         with loaded.folder.locked(seconds=5):
             record = loaded.record

@@ -125,8 +125,18 @@ class RunFolder:
         """The last epoch's row, with the test numbers of the fitted prior where one was fitted after it."""
         rows, fitted = self.rows("epoch"), self.rows("fitted")
         if rows and fitted:
-            return {**rows[-1], "test": {**rows[-1].get("test", {}), **fitted[-1]["test"]}}
+            test = fitted[-1]["test"]
+            own = {
+                name: value for name, value in rows[-1].get("test", {}).items() if name in self._reported - set(test)
+            }
+            return {**rows[-1], "test": {**own, **test}}
         return rows[-1] if rows else None
+
+    @property
+    def _reported(self) -> set[str]:
+        """Names of what the first stage's rows report, where run.json says so."""
+        reports = self.record().get("reports", [])
+        return {report["name"] for report in reports if isinstance(report, dict) and "name" in report}
 
     def add_row(self, row: dict[str, Any]) -> None:
         storage.append_line(self.metrics_file, _line(row))

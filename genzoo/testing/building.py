@@ -52,6 +52,11 @@ class _CaseModel(PlainModel):
         self.levels = (LatentSpec((outputs.WIDTH,)),)
 
 
+def case_model() -> Model:
+    """What a loss on the bench is prepared with, and whose parameters its players share."""
+    return _CaseModel()
+
+
 CASE_IMAGE = ImageSpec(outputs.SHAPE, classes=3)
 
 
@@ -59,6 +64,8 @@ def _loss(subject: Subject, options: Options, image: ImageSpec | None = None) ->
     loss = subject.cls(options)
     if "loss" in subject.families:
         loss.prepare(_CaseModel(), reference_parts(CASE_IMAGE))
+        if any(True for _ in loss.parameters()):
+            loss.double()  # The cases are in float64.
     else:
         loss.prepare(generator_for(loss), reference_parts(GREY))
     return loss

@@ -67,7 +67,7 @@ def test_a_core_loads_what_was_written_for_it_or_for_an_older_minor_one(
     assert len(caplog.records) == (1 if refused else 0)
 
 
-@pytest.mark.parametrize("core", ["1.0", "1.1", "1.27"])
+@pytest.mark.parametrize("core", ["1.1", "1.27"])
 def test_every_official_plugin_is_loaded_under_every_minor_version(
     core: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -302,9 +302,8 @@ def _other_generators(seed: int) -> Any:
 )
 def companions_installed(subject: Subject) -> None:
     """The companions that it names are installed."""
-    named = subject.component.companions.items()
     try:
-        host().require([(Kind(kind), value if isinstance(value, str) else value[0]) for kind, value in named])
+        host().require(subject.component.needs())
     except GenzooError as error:
         raise CheckFailure("every companion to be installed", str(error)) from error
 

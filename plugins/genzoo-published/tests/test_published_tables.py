@@ -58,7 +58,9 @@ def made_up(folder: Path, metrics: dict[str, dict[str, Any]]) -> RunFolder:
     found = {key: {"values": values} for key, values in {"active-units": units, **metrics}.items()}
     (folder / "run.json").write_text(json.dumps({"schema": 1, "status": "finished", "metrics": found}))
     test = {"distortion": 70.0, "rate": 25.0, "rates": [3.0, 22.0], "elbo": -95.0}
-    (folder / "metrics.jsonl").write_text(json.dumps({"kind": "epoch", "epoch": 60, "test": test}) + "\n")
+    (folder / "metrics.jsonl").write_text(
+        json.dumps({"kind": "epoch", "epoch": 60, "train": test, "test": test}) + "\n"
+    )
     return RunFolder(folder)
 
 

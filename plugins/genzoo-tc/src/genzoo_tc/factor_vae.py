@@ -92,7 +92,8 @@ class FactorVAE(Loss):
 
     def logits(self, latents: Tensor) -> Tensor:
         """log C/(1 − C) of latents ``[*, *event]``, ``[*]``; the estimate of log q(z) − Σ log q(z_j)."""
-        return self.critic(latents)[..., 0]
+        weights = next(self.critic.parameters())
+        return self.critic(latents.to(weights.dtype))[..., 0].to(torch.promote_types(latents.dtype, torch.float32))
 
 
 def permuted(latents: Tensor) -> Tensor:

@@ -32,4 +32,3 @@ class FactorVAEOptions(Options):
     critic_lr: float = Field(1e-4, gt=0, le=1, description="Learning rate of the critic; a scheduler may drive it.")
 
     tiny: ClassVar[dict[str, Any]] = {"critic": (8,)}
-    without_effect: ClassVar[dict[str, str]] = {"critic_lr": "acts in training, on the critic's optimizer"}

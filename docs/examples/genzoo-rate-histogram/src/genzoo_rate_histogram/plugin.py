@@ -15,6 +15,6 @@ def genzoo_visualizers() -> list[Component]:
             options="genzoo_rate_histogram.options:RateHistogramOptions",
             summary="How many nats each image's code costs",
             paper="",
-            api="1.0",
+            api="1.1",
         ),
     ]

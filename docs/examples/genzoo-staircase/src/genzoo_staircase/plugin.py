@@ -15,6 +15,6 @@ def genzoo_schedulers() -> list[Component]:
             options="genzoo_staircase.options:StaircaseOptions",
             summary="Rises from 0 to 1 in equal steps",
             paper="",
-            api="1.0",
+            api="1.1",
         ),
     ]
