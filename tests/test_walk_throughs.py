@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -30,11 +31,24 @@ def files_of(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in found}
 
 
+def own_metadata() -> str:
+    """The scaffold's pyproject with what the β-VAE's author must say in it; the rest of the plugin's own is one command's,
+    for all distributions of this repository (`tools/distributions.py`)."""
+    project = tomllib.loads((BETA_VAE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    dependencies = ", ".join(f'"{name}"' for name in project["dependencies"])
+    made = scaffold(Kind.MODEL, "beta-vae")["pyproject.toml"]
+    made = re.sub(r"^description = .*$", f'description = "{project["description"]}"', made, flags=re.M)
+    return re.sub(r"^dependencies = .*$", f"dependencies = [{dependencies}]", made, flags=re.M)
+
+
 def derived() -> dict[str, str]:
     """What the β-VAE's distribution holds before it gets a loss of its own."""
     files = files_of(BETA_VAE)
     declaration = files["src/genzoo_beta_vae/plugin.py"]
-    kept = {path: files[path] for path in ("pyproject.toml", "src/genzoo_beta_vae/__init__.py")}
+    kept = {
+        "src/genzoo_beta_vae/__init__.py": files["src/genzoo_beta_vae/__init__.py"],
+        "pyproject.toml": own_metadata(),
+    }
     return kept | {"src/genzoo_beta_vae/plugin.py": declaration[: declaration.rindex("@hookimpl")]}
 
 
@@ -68,7 +82,13 @@ class Walk:
 
 WALKS = [
     Walk("write-a-plugin.md", "the β-VAE, derived", scaffold(Kind.MODEL, "beta-vae"), derived(), 30),
-    Walk("write-a-plugin.md", "the normalised loss, one step further", derived(), files_of(BETA_VAE), None),
+    Walk(
+        "write-a-plugin.md",
+        "the normalised loss, one step further",
+        derived(),
+        files_of(BETA_VAE) | {"pyproject.toml": own_metadata()},
+        None,
+    ),
     Walk(
         "write-a-scheduler.md",
         "the staircase",
