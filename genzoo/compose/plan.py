@@ -218,7 +218,10 @@ def _schedulers(
     for slot, part in default_schedulers(companion).items():
         chosen[slot] = (_choose(host, Kind.SCHEDULER, part, asked=False),)
     for slot, parts in (asked or {}).items():
-        chosen[slot] = tuple(_choose(host, Kind.SCHEDULER, part, asked=True) for part in parts)
+        named = tuple(_choose(host, Kind.SCHEDULER, part, asked=True) for part in parts)
+        # The config.toml of a run has the default with nothing left out; nobody asked for it, where it drives nothing.
+        written = slot in chosen and [*parts] == [choice.part() for choice in chosen[slot]]
+        chosen[slot] = chosen[slot] if written else named
     return chosen
 
 

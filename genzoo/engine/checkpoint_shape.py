@@ -57,7 +57,7 @@ class TotalsShape(Shape):
 
     @model_validator(mode="after")
     def _one_sum_for_each(self) -> TotalsShape:
-        layout = self.layout or [["distortion", None], ["rates", self.levels]]
+        layout = [["distortion", None], ["rates", self.levels]] if self.layout is None else self.layout
         if any(len(pair) != 2 for pair in layout):
             raise ValueError("must have a name and a size in each part of its layout")
         wanted = 1 + sum(size if isinstance(size, int) else 1 for _, size in layout) + len(self.names)

@@ -91,7 +91,7 @@ class Totals:
     def restore(self, state: Mapping[str, Any], device: str) -> None:
         """Continue from `state`, also from that of genzoo 0.1, which knew losses alone and counted their levels."""
         if state["sums"]:
-            layout = state.get("layout") or [("distortion", None), ("rates", state["levels"])]
+            layout = state["layout"] if "layout" in state else [("distortion", None), ("rates", state["levels"])]
             self._begin([(name, size) for name, size in layout], tuple(state["names"]), torch.device(device))
             self._sums = torch.tensor(state["sums"], dtype=torch.float64 if device != "mps" else None, device=device)
         self.images = state["images"]

@@ -310,3 +310,17 @@ def test_a_run_of_0_1_that_was_interrupted_is_resumed(tmp_path: Path, name: str,
     if name == "vq-vae":
         assert [row["prior_epoch"] for row in folder.rows("prior")] == [1, 2]
         assert len(folder.rows("fitted")) == 1
+
+
+@pytest.mark.parametrize("changes", [{"loss": {"name": "iwae"}}, GAN, GECO], ids=["iwae", "gan", "geco"])
+def test_a_default_schedule_that_drives_nothing_hinders_no_later_command(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    folder = start(resolved(**{"schedulers": None, **changes}), host(), out=tmp_path).folder
+    assert load_run(folder, host()).experiment.model.sample(1, torch.zeros(1, dtype=torch.int64)).shape == (1, 1, 8, 8)
+    again = start(plan(read_recipe(folder.config_file), host()), host(), out=tmp_path / "again").folder
+    assert again.record()["status"] == "finished"
+    resume(folder, host(), changes={"epochs": 3})
+    assert folder.rows("epoch")[-1]["epoch"] == 3
+    with pytest.raises(UsageError, match="has a quantity 'beta'"):
+        build(resolved(**{**changes, "schedulers": {"beta": [{"name": "linear-warmup"}]}}))
