@@ -65,7 +65,7 @@ def command(
             f"refit: --{'.'.join(foreign[0])} must be left out, since all but the prior stays as it is in {run}.",
             "Start a new run with `genzoo run --init` to change more.",
         )
-    kept = {key: base.train[key] for key in ("seed", "device", "precision", "batch_size") if key in base.train}
+    kept = {key: base.train[key] for key in ("seed", "limit", "device", "precision", "batch_size") if key in base.train}
     base = base.model_copy(
         update={
             "prior": None,
