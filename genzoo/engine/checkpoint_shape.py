@@ -47,7 +47,7 @@ class ManifestShape(Shape):
 
 
 class TotalsShape(Shape):
-    """A player's sums of the epoch so far, the objective's first; genzoo 0.1 had ``levels`` in place of ``layout``."""
+    """A player's sums of the epoch so far, the objective's first; genzoo 0.1 had ``levels`` instead of ``layout``."""
 
     layout: list[list[str | int | None]] | None = None
     names: list[str] = Field(default_factory=list[str])

@@ -37,7 +37,7 @@ class Batches(ABC):
 
 
 class Codes(Batches):
-    """Latents in place of images, for a prior that is fitted to codes which never change.
+    """Latents instead of images, for a prior that is fitted to codes which never change.
 
     Args:
         latents: ``[N, *event]``.
