@@ -261,4 +261,5 @@ def test_the_reports_vae_misses_mass_that_quadrature_finds() -> None:
     assert (bound - found.nll).min() > -2
     assert (bound - found.nll).mean() > 0.1
     again = quadrature_nll(run.model, batch, tolerance=1e-3)
-    torch.testing.assert_close(found.nll, again.nll, atol=2e-3, rtol=0)
+    # The first halved its lattice until halving changed less than 0.01 nats.
+    torch.testing.assert_close(found.nll, again.nll, atol=1e-2, rtol=0)
