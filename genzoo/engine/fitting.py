@@ -71,4 +71,6 @@ def codes_of(
         poll()
         with seeded(derive(seed, "codes", split, number)):
             found.append(top_latents(model, loader.batch(index, training=False)))
-    return Codes(torch.cat(found), loader.split.labels)
+    latents, labels = torch.cat(found), loader.split.labels
+    # The labels of a split that lies in a file are in memory, wherever the model is.
+    return Codes(latents, None if labels is None else labels.to(latents.device))

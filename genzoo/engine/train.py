@@ -165,7 +165,8 @@ class Trainer:
 
     def _enter_second(self) -> Stage:
         """Begin the second stage, from the first one's best or averaged weights where there are any."""
-        best = self.listener.best_checkpoint() if self.state.best_step else None
+        # The first process alone knows the run folder; all must begin from the same weights.
+        best = self.workers.tell(self.listener.best_checkpoint() if self.state.best_step else None)
         averages = self.averages
         if best is not None or averages is not None:
             self._earlier = {"earlier-weights": _copies(self.model.state_dict())}

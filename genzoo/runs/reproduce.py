@@ -131,7 +131,7 @@ def _run(key: str, recipe: Recipe, folder: Path, out: Path, host: Host, reporter
     if before is not None and is_run(before):
         existing = RunFolder(before)
         if damage := _damage(existing):
-            reporter.warn(f"{damage} It is run anew.")
+            reporter.warn(f"{damage} It is run again.")
         elif not _repeats(existing, read_recipe_text(resolved.recipe()), host):
             reporter.note(f"{before} was made with other options; it is run anew.")
         elif existing.record().get("status") == "finished":
