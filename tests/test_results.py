@@ -25,7 +25,7 @@ TINY = (
 )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
+def trained(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     out = tmp_path_factory.mktemp("trained")
     for seed in (0, 1):
         assert execute([*shlex.split(TINY.format(seed=seed)), "--out", str(out)]) == 0
