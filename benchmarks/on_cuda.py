@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import plan
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.parts.labels import append_planes, append_vector, one_hot
 from genzoo.recipe import parse_recipe
 from genzoo.types import Split

@@ -1,7 +1,7 @@
 """What a change of the engine costs: training steps of two checkouts of genzoo, in turns.
 
     git worktree add ../before COMMIT
-    python benchmarks/overhead.py ../before [--rounds 40] [--threads 2] [--write]
+    python benchmarks/overhead.py ../before [--rounds 200] [--threads 2] [--write]
 
 Each checkout trains in a process of its own, which stands still while the other trains. A round is a short stretch of
 steps of each, in an order that changes; the ratio is of the two times within a round. Printed are the geometric mean
@@ -21,8 +21,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 NEW = HERE.parent
 SECTIONS = {
-    "report": ({"name": "conv", "options": {"channels": [32, 64, 128]}}, 2, 128, 12),
-    "small": ({"name": "mlp", "options": {"hidden": [400]}}, 2, 128, 120),
+    "report": ({"name": "conv", "options": {"channels": [32, 64, 128]}}, 2, 128, 6),
+    "small": ({"name": "mlp", "options": {"hidden": [400]}}, 2, 128, 30),
 }
 """Network, latent dimensions, batch size, and steps a round."""
 
@@ -42,7 +42,7 @@ def work(section: str, threads: int) -> None:
     assert Path(genzoo.__file__).is_relative_to(os.environ["GENZOO_CHECKOUT"]), genzoo.__file__
     network, latent, batch_size, steps = SECTIONS[section]
     made = experiment(network, latent, batch_size, "fp32")
-    contender = Genzoo(made, made.dataset.split("train").subset(batch_size * steps))
+    contender = Genzoo(made, made.dataset.split("train").select(slice(0, batch_size * steps)))
     for _ in sys.stdin:
         start = time.perf_counter()
         taken = contender.run()
@@ -53,7 +53,7 @@ class Worker:
     """A checkout's process."""
 
     def __init__(self, checkout: Path, section: str, threads: int) -> None:
-        paths = [str(checkout), *(str(path) for path in sorted((checkout / "plugins").iterdir()) if path.is_dir())]
+        paths = [str(checkout), *(str(path) for path in sorted(checkout.glob("plugins/*/src")))]
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "overhead.py"), "--work", section, "--threads", str(threads)],
             stdin=subprocess.PIPE,
@@ -64,7 +64,8 @@ class Worker:
 
     def run(self) -> float:
         """Milliseconds a step of one more stretch."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
@@ -110,13 +111,14 @@ def main() -> None:
     """Measure, print, and with ``--write`` keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", nargs="?", type=Path)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        return work(arguments.work, arguments.threads)
+        work(arguments.work, arguments.threads)
+        return
     if arguments.before is None:
         parser.error("name the other checkout")
     before = arguments.before.resolve()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MODULES = (
     "genzoo.declare",
     "genzoo.distributions",
-    "genzoo.drawing",
+    "genzoo.subsets",
     "genzoo.errors",
     "genzoo.estimators",
     "genzoo.findings",
@@ -106,9 +106,9 @@ def cell(text: object) -> str:
 
 def plugin_pages() -> dict[str, str]:
     """One page a kind, from the declarations of what is installed, and an index from the catalogue."""
-    from genzoo.catalogue import catalogue
-    from genzoo.host import host
-    from genzoo.option_help import option_help
+    from genzoo.host.catalogue import catalogue
+    from genzoo.host.host import host
+    from genzoo.host.option_help import option_help
     from genzoo.types import Kind
 
     known = {(entry.kind, entry.name, entry.distribution): entry for entry in catalogue().plugin}
@@ -146,7 +146,7 @@ def plugin_pages() -> dict[str, str]:
 
 
 def plugin_index() -> str:
-    from genzoo.catalogue import catalogue
+    from genzoo.host.catalogue import catalogue
     from genzoo.types import Kind
 
     lines = [

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genzoo.compose.plan import Choice, Plan, bare_name, plan
 from genzoo.errors import UsageError
-from genzoo.host import Host
-from genzoo.host import host as default_host
+from genzoo.host.host import Host
+from genzoo.host.host import host as default_host
 from genzoo.interfaces.scheduler import Scheduler
 from genzoo.process import own_state
 from genzoo.recipe import Part, Recipe, TrainOptions
@@ -137,7 +137,7 @@ class Run:
             IncompatibleError: If the model or data cannot serve it.
         """
         from genzoo.compose.build import add_visualizer
-        from genzoo.runs.draw import at_rest
+        from genzoo.training.draw import at_rest
 
         visualizer = add_visualizer(self.loaded.experiment, self.choice(Kind.VISUALIZER, name, options))
         with at_rest(self.view, f"figure:{name}"):
@@ -147,7 +147,7 @@ class Run:
     def evaluate(self, name: str, **options: Any) -> dict[str, float]:
         """A metric's numbers, measured anew with these options. See `figures`."""
         from genzoo.compose.build import add_metric
-        from genzoo.runs.draw import at_rest
+        from genzoo.training.draw import at_rest
 
         metric = add_metric(self.loaded.experiment, self.choice(Kind.METRIC, name, options))
         with at_rest(self.view, f"metric:{name}"):
@@ -159,7 +159,7 @@ class Run:
 
         See `genzoo.findings`. Parts that explain a finding name the flag that would change it.
         """
-        from genzoo.runs.closing import findings_of
+        from genzoo.training.closing import findings_of
 
         return findings_of(self.loaded.experiment, self.view, self.folder.last_row())
 
@@ -195,7 +195,7 @@ class Run:
         """
         from genzoo.given import images_of, labels_of
         from genzoo.parts.latents import encode
-        from genzoo.runs.draw import at_rest
+        from genzoo.training.draw import at_rest
         from genzoo.types import Batch
 
         spec = self.model.image
@@ -280,7 +280,7 @@ def run(
         train=train,
     ).model_copy(update={kind: _part(part) for kind, part in optional.items() if part is not None})
     if init is not None:
-        from genzoo.runs.initial import init_from
+        from genzoo.training.initial import init_from
 
         recipe = recipe.model_copy(update={"init": init_from(str(init), freeze, runs_root(out))})
     if data is None:
@@ -297,14 +297,14 @@ def run_recipe(
     recipe: Recipe, *, out: str | Path | None = None, name: str = "", progress: bool = True, host: Host | None = None
 ) -> Run:
     """Train a recipe and return its run. See `run`."""
-    from genzoo.engine.listener import Listener as Reporter
-    from genzoo.runs.console import ConsoleReporter
-    from genzoo.runs.execute import start
+    from genzoo.engine.listener import Listener
+    from genzoo.training.console import ConsoleListener
+    from genzoo.training.start import start
 
     host = host or default_host()
     resolved: Plan = plan(recipe, host)
-    reporter = ConsoleReporter() if progress else Reporter()
-    outcome = start(resolved, host, out=runs_root(out), name=name, reporter=reporter)
+    listener = ConsoleListener() if progress else Listener()
+    outcome = start(resolved, host, out=runs_root(out), name=name, listener=listener)
     return Run(outcome.folder, host)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from genzoo.drawing import draw_rows
+from genzoo.subsets import subset_rows
 
 if TYPE_CHECKING:
     import torch
@@ -195,18 +195,18 @@ class Split:
             n: How many.
             seed: Of the draw. Figures and metrics leave it at 0, so that they look at the same images in every run.
 
-        See `genzoo.drawing.draw_rows` for how many of each class are drawn.
+        See `genzoo.subsets.subset_rows` for how many of each class are drawn.
         """
         return self if n is None or n >= len(self) else self.at(self.rows(n, seed))
 
     def rows(self, n: int, seed: int = 0) -> Tensor:
         """Which images `subset` draws, int64 ``[min(n, N)]`` in rising order."""
-        return draw_rows(len(self), n, seed, self.labels)
+        return subset_rows(len(self), n, seed, self.labels)
 
     def at(self, rows: Tensor) -> Split:
         """The images at ``rows``, int64 ``[n]``; those in a file stay there and are read as they are asked for."""
         of = self.drawn_from or len(self)
-        return replace(self.select(rows), drawn_from=of) if self.pages is None else _Part(self, rows)
+        return replace(self.select(rows), drawn_from=of) if self.pages is None else _Subset(self, rows)
 
     @property
     def count(self) -> str:
@@ -249,7 +249,7 @@ class Split:
         )
 
 
-class _Part(Split):
+class _Subset(Split):
     """Some images of a split that lies in a file, anywhere in it; ``images`` copies them to memory when it is read."""
 
     _whole: Split
@@ -273,10 +273,10 @@ class _Part(Split):
 
     def select(self, index: slice | Tensor) -> Split:
         chosen = self._chosen[index]
-        return _Part(self._whole, chosen) if isinstance(index, slice) else self._whole.select(chosen)
+        return _Subset(self._whole, chosen) if isinstance(index, slice) else self._whole.select(chosen)
 
     def at(self, rows: Tensor) -> Split:
-        return _Part(self._whole, self._chosen[rows])
+        return _Subset(self._whole, self._chosen[rows])
 
     def batch(self, index: slice | Tensor | None = None) -> Batch:
         return self._whole.batch(self._chosen if index is None else self._chosen[index])

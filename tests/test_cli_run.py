@@ -20,11 +20,11 @@ from PIL import Image
 
 from genzoo.cli import execute
 from genzoo.engine.listener import Tick
-from genzoo.host import Host, Problem, host
-from genzoo.runs.console import ConsoleReporter
+from genzoo.host.host import Host, Problem, host
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.reports import OF_LOSSES
+from genzoo.training.console import ConsoleListener
 from genzoo.types import Kind
 
 DIGITS = shlex.split("--data digits --network mlp --device cpu --precision fp32")
@@ -399,9 +399,9 @@ def test_a_narrow_terminal_gets_lines_that_fit(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", "40")
     means = {"distortion": 140.0, "rate": 6.0, "elbo": -146.0}
-    reporter = ConsoleReporter()
-    reporter.tick(Tick(1, 30, 20, 469, 20000.0, {"beta": 0.1}, means, OF_LOSSES))
-    reporter.note("naïve ± β")
+    listener = ConsoleListener()
+    listener.tick(Tick(1, 30, 20, 469, 20000.0, {"beta": 0.1}, means, OF_LOSSES))
+    listener.note("naïve ± β")
     shown = "".join(written)
     assert all(len(piece) < 40 for piece in shown.replace("\n", "\r").split("\r"))
     assert "epoch 1/30" in shown

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from genzoo.drawing import draw_rows
 from genzoo.errors import UsageError
 from genzoo.interfaces import Dataset, RunView
 from genzoo.options import NoOptions
 from genzoo.parts.mapped import map_images
 from genzoo.recipe import TrainOptions
 from genzoo.runs.load import splits
+from genzoo.subsets import subset_rows
 from genzoo.testing.bench import reference_model
 from genzoo.types import ImageSpec, Split
 
@@ -40,7 +40,7 @@ def by_class(counts: list[int]) -> torch.Tensor:
 def test_every_class_is_drawn_in_proportion(counts: list[int], n: int, expected: list[int]) -> None:
     labels = by_class(counts)
     for seed in range(3):
-        rows = draw_rows(len(labels), n, seed, labels)
+        rows = subset_rows(len(labels), n, seed, labels)
         assert labels[rows].bincount(minlength=len(counts)).tolist() == expected
         assert torch.equal(rows, rows.unique())
 
@@ -53,7 +53,7 @@ def test_quotas_hold_for_any_counts() -> None:
         n = int(torch.randint(1, total + 1, (), generator=generator))
         labels = by_class(counts.tolist())
         for leave in (False, True):
-            drawn = labels[draw_rows(total, n, 3, labels, leave=leave)].bincount(minlength=len(counts))
+            drawn = labels[subset_rows(total, n, 3, labels, leave=leave)].bincount(minlength=len(counts))
             assert int(drawn.sum()) == n
             assert bool((drawn <= counts).all())
             if n >= len(counts) and not leave:
@@ -64,22 +64,22 @@ def test_quotas_hold_for_any_counts() -> None:
 
 def test_fewer_images_than_classes_are_of_different_classes() -> None:
     labels = by_class([5] * 10)
-    drawn = [labels[draw_rows(50, 3, seed, labels)].tolist() for seed in range(5)]
+    drawn = [labels[subset_rows(50, 3, seed, labels)].tolist() for seed in range(5)]
     assert all(len(set(some)) == 3 for some in drawn)
     assert len({tuple(some) for some in drawn}) > 1
 
 
 def test_without_labels_the_whole_range_is_drawn_from() -> None:
-    rows = draw_rows(1000, 100, 0)
+    rows = subset_rows(1000, 100, 0)
     assert len(rows.unique()) == 100
     assert abs(float(rows.double().mean()) - 500) < 100
-    assert torch.equal(rows, draw_rows(1000, 100, 0))
-    assert not torch.equal(rows, draw_rows(1000, 100, 1))
+    assert torch.equal(rows, subset_rows(1000, 100, 0))
+    assert not torch.equal(rows, subset_rows(1000, 100, 1))
 
 
 def test_labels_that_are_large_cost_nothing() -> None:
     labels = torch.tensor([0, 10**15, -(10**15)]).repeat_interleave(4)
-    assert labels[draw_rows(12, 3, 0, labels)].unique().tolist() == [-(10**15), 0, 10**15]
+    assert labels[subset_rows(12, 3, 0, labels)].unique().tolist() == [-(10**15), 0, 10**15]
 
 
 @pytest.fixture(params=[1 << 20, 1000], ids=["held whole", "read image by image"])

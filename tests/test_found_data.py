@@ -17,8 +17,8 @@ from genzoo.options import NoOptions
 from genzoo.parts.described import split_line
 from genzoo.recipe import TrainOptions
 from genzoo.runs.find import all_runs
-from genzoo.runs.found import found_data
 from genzoo.runs.load import splits
+from genzoo.training.found import found_data
 from genzoo.types import ImageSpec, Split
 
 RUN = shlex.split("run vae --network mlp --network.hidden 4 --epochs 1 --batch-size 8 --device cpu --precision fp32")

@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.recipe import read_recipe
-from genzoo.runs.results import FACTS, RECIPES, read_results, repeats, to_csv
+from genzoo.studies.results import FACTS, RECIPES, read_results, repeats, to_csv
 
 ROOT = Path(__file__).parent.parent
 TABLES = sorted((ROOT / "results").glob("*.csv"))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.interfaces import Metric, RunView
-from genzoo.runs.draw import measure
 from genzoo.testing.building import extreme_views
-from genzoo.testing.registry import NotApplicable
+from genzoo.testing.checking import NotApplicable
+from genzoo.training.draw import measure
 from genzoo.types import Kind, Split
 
 METRICS = [component.name for component in host().components(Kind.METRIC)]

@@ -26,7 +26,7 @@ from genzoo.interfaces.dataset import Dataset
 from genzoo.parts import decoded as module
 from genzoo.parts.decoded import Source, decoded
 from genzoo.parts.mapped import map_images
-from genzoo.parts.progress import Progress
+from genzoo.parts.progress import ProgressLine
 from genzoo.types import ImageSpec, Split
 
 SHAPE = (10, 1, 2, 2)
@@ -428,7 +428,7 @@ def test_progress_on_a_terminal_and_elsewhere(
 ) -> None:
     clock = iter(range(0, 10_000, 40))
     monkeypatch.setattr("genzoo.parts.progress.time.monotonic", lambda: float(next(clock)))
-    progress = Progress("toy: decoding", 300, 100)
+    progress = ProgressLine("toy: decoding", 300, 100)
     progress.update(150)
     progress.update(300)
     progress.close()
@@ -438,7 +438,7 @@ def test_progress_on_a_terminal_and_elsewhere(
     assert lines[-1].startswith("toy: decoding: 300 images in ")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "40")
-    progress = Progress("toy: decoding", 300)
+    progress = ProgressLine("toy: decoding", 300)
     progress.update(150)
     progress.line("something else")
     shown = capsys.readouterr().err
@@ -446,7 +446,7 @@ def test_progress_on_a_terminal_and_elsewhere(
     assert all(len(line) < 40 for line in shown.replace("\r", "\n").splitlines())
     assert shown.endswith("something else\n")
     monkeypatch.setattr(sys, "stderr", None)
-    Progress("toy", 3).update(1)
+    ProgressLine("toy", 3).update(1)
 
 
 def test_a_chunk_of_another_size_is_refused() -> None:

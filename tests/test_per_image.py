@@ -16,10 +16,10 @@ from genzoo.errors import CorruptError, UsageError
 from genzoo.interfaces import Measurement, Metric, PerImage, RunView
 from genzoo.interfaces.measurement import fingerprints
 from genzoo.options import NoOptions
-from genzoo.runs.draw import measure
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.per_image import keep, paired, read
 from genzoo.testing.building import extreme_views
+from genzoo.training.draw import measure
 
 
 class Plain(Metric):

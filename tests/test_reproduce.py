@@ -14,10 +14,10 @@ import torch
 from genzoo.cli import execute
 from genzoo.engine.signals import Signals
 from genzoo.errors import UsageError
-from genzoo.host import Host
+from genzoo.host.host import Host
 from genzoo.recipe import read_recipe
 from genzoo.runs.find import all_runs
-from genzoo.runs.reproduce import read_reproduction
+from genzoo.studies.reproduce import read_reproduction
 
 RECIPE = """
 [model]

@@ -18,7 +18,7 @@ from genzoo.interfaces import PerImage
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.per_image import keep
-from genzoo.runs.table import ExperimentSpec, Reproduction, Result, RowSpec, judge
+from genzoo.studies.table import ExperimentSpec, Reproduction, Result, RowSpec, compare
 
 
 def made_up(folder: Path, **metrics: dict[str, float]) -> RunFolder:
@@ -44,7 +44,7 @@ def judged(tmp_path: Path, rows: Sequence[dict[str, Any]], **values: Sequence[fl
             RowSpec.model_validate({"name": "row", "experiment": "one", "value": "metrics.nll", **row}) for row in rows
         ],
     )
-    return judge(table, runs)
+    return compare(table, runs)
 
 
 def test_a_difference_is_what_the_run_is_lower_by_seed_by_seed(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_difference_image_by_image_has_a_paired_error(
         rows=[RowSpec.model_validate({**row, "at_least": bar})],
     )
     assert table.paired("one") == table.paired("other") == {"nll"}
-    (result,) = judge(table, runs)
+    (result,) = compare(table, runs)
     assert (result.verdict, _measured(result)) == (verdict, shown)
     assert result.images == 2
 
@@ -121,7 +121,7 @@ def test_a_comparison_over_other_images_is_refused(tmp_path: Path) -> None:
         rows=[RowSpec.model_validate(row)],
     )
     with pytest.raises(UsageError, match="must compare nll over the same images, got 2 that both runs have"):
-        judge(table, {"one": [one], "other": [other]})
+        compare(table, {"one": [one], "other": [other]})
 
 
 def with_values(path: Path, values: list[float]) -> RunFolder:
@@ -202,7 +202,7 @@ def test_a_run_that_was_started_by_hand_is_used(
 ) -> None:
     from types import SimpleNamespace
 
-    from genzoo.host import Host
+    from genzoo.host.host import Host
 
     out = tmp_path / "runs"
     run = ["run", "vae", *TINY, "--device", "cpu", "--precision", "fp32", "--out", str(out)]

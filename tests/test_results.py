@@ -13,11 +13,11 @@ import torch
 from genzoo import storage
 from genzoo.cli import execute
 from genzoo.errors import UsageError
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.recipe import read_recipe
 from genzoo.runs.find import all_runs, find_run
 from genzoo.runs.folder import RunFolder
-from genzoo.runs.results import FACTS, read_results, record_results, repeats, to_csv
+from genzoo.studies.results import FACTS, read_results, record_results, repeats, to_csv
 
 TINY = (
     "run vae --data digits --network mlp --network.hidden 8 --limit 32 --holdout 8 --epochs 2 --batch-size 8 --device cpu "

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from genzoo.errors import UsageError
-from genzoo.runs.curves import compare_curves
+from genzoo.studies.curves import compare_curves
 
 
 def history(*rates: float) -> list[dict[str, Any]]:

@@ -21,11 +21,11 @@ from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import plan
 from genzoo.errors import StorageError, UsageError
 from genzoo.findings import Evidence, LevelUse, Margin
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.recipe import Recipe, parse_recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
-from genzoo.runs.verdict import paragraph
+from genzoo.training.verdict import paragraph
 from genzoo.types import Kind
 
 PARTS = ["--data", "digits", "--network", "mlp", "--network.hidden", "8", "--device", "cpu", "--precision", "fp32"]

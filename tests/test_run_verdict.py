@@ -19,9 +19,9 @@ from genzoo.options import NoOptions
 from genzoo.parts.baseline import constant_output
 from genzoo.randomness import seeded
 from genzoo.runs import closing
-from genzoo.runs.evidence import decode_in_ways, gather, levels_in_use
-from genzoo.runs.verdict import judge, paragraph
 from genzoo.testing.reference import BernoulliPixels
+from genzoo.training.evidence import decode_in_ways, gather, levels_in_use
+from genzoo.training.verdict import core_findings, paragraph
 from genzoo.types import Batch, Capability, Encoding, ImageSpec, Latent, LatentSpec, ModelOutput, Split
 
 SPEC = ImageSpec((1, 2, 2), classes=3)
@@ -183,7 +183,9 @@ def test_images_that_are_all_alike_are_seen() -> None:
         different = gather(view_of(model, torch.rand(20, 1, 2, 2), label), None, None)
     assert same.alike
     assert not different.alike
-    assert paragraph(judge(same)).startswith("All images are the same, so there is nothing for the latents to say.")
+    assert paragraph(core_findings(same)).startswith(
+        "All images are the same, so there is nothing for the latents to say."
+    )
     assert not same.starved
 
 
@@ -231,11 +233,11 @@ DEAD = replace(
 
 
 def told(evidence: Evidence) -> str:
-    return paragraph(judge(evidence))
+    return paragraph(core_findings(evidence))
 
 
 def severities(evidence: Evidence) -> set[str]:
-    return {finding.severity for finding in judge(evidence)}
+    return {finding.severity for finding in core_findings(evidence)}
 
 
 def test_a_healthy_model() -> None:
@@ -306,7 +308,9 @@ def test_nothing_changes_when_a_constant_is_added_to_the_density(nats: float) ->
         return replace(evidence, distortion=numbers[0], baseline=numbers[1], floor=numbers[2])
 
     for evidence in (HEALTHY, DEAD):
-        assert [finding.severity for finding in judge(moved(evidence))] == [f.severity for f in judge(evidence)]
+        assert [finding.severity for finding in core_findings(moved(evidence))] == [
+            f.severity for f in core_findings(evidence)
+        ]
         assert told(moved(evidence)).split(":")[0] == told(evidence).split(":")[0]
 
 
@@ -474,11 +478,11 @@ def test_a_rate_of_rounding_errors_below_zero_is_printed_as_none() -> None:
 
 
 def test_the_reports_range_is_quoted_for_its_healthy_set_up_only() -> None:
-    healthy = paragraph(judge(HEALTHY, report_setup=True))
+    healthy = paragraph(core_findings(HEALTHY, report_setup=True))
     assert healthy.endswith("Distortion is 21.5 times the rate, within the 10 to 50 that the report calls healthy.")
     garbage = replace(HEALTHY, distortion=228.0, rate=7.0, gain=Margin(-22.0, 0.5))
-    assert "report" not in paragraph(judge(garbage, report_setup=True))
-    assert "report" not in paragraph(judge(DEAD, report_setup=True))
+    assert "report" not in paragraph(core_findings(garbage, report_setup=True))
+    assert "report" not in paragraph(core_findings(DEAD, report_setup=True))
     assert "report" not in told(HEALTHY)
 
 

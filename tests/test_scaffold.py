@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from genzoo.cli.new import new
 from genzoo.errors import UsageError
 from genzoo.hookspecs import COMPONENT_HOOKS
-from genzoo.installed import Installed
+from genzoo.host.installed import Installed
 from genzoo.scaffold import make, render
 from genzoo.testing import check_component
 from genzoo.types import Kind

@@ -17,15 +17,15 @@ from matplotlib.figure import Figure
 import genzoo.cli
 from genzoo.cli import console, execute
 from genzoo.errors import GenzooError, UsageError, describe
-from genzoo.host import Problem
+from genzoo.host.host import Problem
 from genzoo.parts.figures import new_figure, render
-from genzoo.parts.progress import Progress
+from genzoo.parts.progress import ProgressLine
 from genzoo.recipe import Part, Recipe
-from genzoo.runs.console import ConsoleReporter
-from genzoo.runs.curves import compare_curves
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.runlog import logging_to
+from genzoo.studies.curves import compare_curves
 from genzoo.text import json_text, one_line, toml_text, visible, visible_streams
+from genzoo.training.console import ConsoleListener
 
 UNSAFE = {
     "NUL": "\0",
@@ -84,7 +84,7 @@ def warned(text: str) -> None:
 
 
 def live(text: str) -> None:
-    progress = Progress(text, 2)
+    progress = ProgressLine(text, 2)
     progress.line(text)
     progress.close()
 
@@ -102,9 +102,9 @@ SPEAKERS: dict[str, Callable[[str], None]] = {
     "a narrow table": lambda text: console.show(console.table(["A", "B"], [["x" * 10, text]], 12)),
     "a paragraph": lambda text: console.show(console.paragraph(text, 40)),
     "a warning": warned,
-    "progress of a run": lambda text: ConsoleReporter().warn(text),
+    "progress of a run": lambda text: ConsoleListener().warn(text),
     "progress of other work": live,
-    "a note": lambda text: ConsoleReporter().note(text),
+    "a note": lambda text: ConsoleListener().note(text),
     "an error": lambda text: console.say(str(GenzooError(text, text))),
     "an error of a plugin": lambda text: console.say(describe(ValueError(text))),
     "a problem": lambda text: sys.stderr.write(str(Problem(text, text, text, text, text, text))) and None,

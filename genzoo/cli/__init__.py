@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: The words after ``genzoo``; those of this process by default.
     """
     code = execute(sys.argv[1:] if arguments is None else arguments)
-    guard = sys.modules.get("genzoo.guard")
+    guard = sys.modules.get("genzoo.host.guard")
     if guard is not None:
         guard.end_beside_threads(code)
     sys.exit(code)

@@ -10,8 +10,8 @@ import click
 
 from genzoo.cli import console
 from genzoo.errors import PluginError, UsageError
-from genzoo.host import Installed, host
-from genzoo.installed import nearest
+from genzoo.host.host import Installed, host
+from genzoo.host.installed import nearest
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def check(
         _list({item.kind for item in chosen}, as_json)
         return
     from genzoo.testing import check_component
+    from genzoo.testing.checking import refuse_unknown
     from genzoo.testing.prober import start
-    from genzoo.testing.registry import refuse_unknown
 
     refuse_unknown(only)
     start()
@@ -84,7 +84,7 @@ def _chosen(
     names: Sequence[str], distributions: Sequence[str], everything: bool, listing: bool = False
 ) -> list[Installed]:
     """The components that were asked for, each once, in that order."""
-    from genzoo.discovery import normal
+    from genzoo.host.discovery import normal
 
     if everything and (names or distributions):
         raise UsageError("check: NAME and --dist must be absent beside --all.", "Choose one.")

@@ -16,12 +16,12 @@ import click
 from genzoo import __version__
 from genzoo.cli import console
 from genzoo.declare import API_VERSION
-from genzoo.discovery import ALLOW_VARIABLE, Plugin, normal
 from genzoo.errors import GenzooError, describe
-from genzoo.host import SERIOUS, Host, Problem, allowed_points
-from genzoo.installed import isolated
-from genzoo.needs import unmet
-from genzoo.trial import SECONDS, try_declarations
+from genzoo.host.discovery import ALLOW_VARIABLE, Plugin, normal
+from genzoo.host.host import SERIOUS, Host, Problem, allowed_points
+from genzoo.host.installed import isolated
+from genzoo.host.needs import unmet
+from genzoo.host.trial import SECONDS, try_declarations
 
 
 @click.command("doctor")
@@ -115,7 +115,7 @@ def _status(plugin: Plugin, problems: list[Problem]) -> str:
 
 
 def _environment(quick: bool) -> dict[str, Any]:
-    from genzoo import catalogue
+    from genzoo.host import catalogue
 
     try:
         known = f"{len(catalogue.catalogue().plugin)} plugins in {catalogue.path()}"

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from genzoo.compose.plan import SLOTS, bare_name, default_part, default_schedulers
 from genzoo.declare import FIELD, Companion
 from genzoo.errors import UsageError
-from genzoo.host import Host
+from genzoo.host.host import Host
 from genzoo.interfaces.scheduler import Scheduler
 from genzoo.options import Options
 from genzoo.recipe import Part, Recipe

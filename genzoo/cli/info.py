@@ -9,9 +9,9 @@ import click
 
 from genzoo.cli import console
 from genzoo.declare import NOT_TAKEN, Companion
-from genzoo.host import host
-from genzoo.installed import Installed
-from genzoo.option_help import FLAGS, OptionHelp, option_help, value_in_words
+from genzoo.host.host import host
+from genzoo.host.installed import Installed
+from genzoo.host.option_help import FLAGS, OptionHelp, option_help, value_in_words
 from genzoo.types import Kind
 
 _USAGE: dict[Kind, str] = {
@@ -50,7 +50,7 @@ def info(name: str, as_json: bool) -> None:
 
 
 def _about(item: Installed) -> dict[str, Any]:
-    from genzoo import catalogue
+    from genzoo.host import catalogue
 
     component = item.component
     entry = catalogue.lookup(item.kind, item.qualified)

@@ -8,8 +8,8 @@ import click
 
 from genzoo.cli import console
 from genzoo.errors import UsageError
-from genzoo.host import SERIOUS, Host, Problem, host
-from genzoo.installed import Installed, nearest
+from genzoo.host.host import SERIOUS, Host, Problem, host
+from genzoo.host.installed import Installed, nearest
 from genzoo.types import Kind
 
 _PLURALS = {"losses": "loss"}
@@ -89,7 +89,7 @@ def _concerns(problem: Problem, kind: Kind | None) -> bool:
 
 
 def _absent(found: Host, kind: Kind | None) -> list[dict[str, str]]:
-    from genzoo.catalogue import catalogue
+    from genzoo.host.catalogue import catalogue
 
     installed = {(item.kind, item.name) for item in found.components()}
     return [

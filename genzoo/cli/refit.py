@@ -50,11 +50,11 @@ def command(
     It is `genzoo run --init RUN --freeze all-but-prior --fit-prior after` with the run's recipe and another prior.
     """
     from genzoo.compose.plan import plan
-    from genzoo.host import host
-    from genzoo.runs.execute import start
+    from genzoo.host.host import host
     from genzoo.runs.find import find_run, runs_root
     from genzoo.runs.folder import check_name
-    from genzoo.runs.initial import ALL_BUT_PRIOR, init_from
+    from genzoo.training.initial import ALL_BUT_PRIOR, init_from
+    from genzoo.training.start import start
 
     check_name(name)
     root = runs_root(out)
@@ -81,6 +81,6 @@ def command(
     named = Named(None, parts, (), visualizers, metrics)
     recipe = recipe_of(base, named, context.meta["genzoo.dotted"], train, host())
     outcome = start(
-        plan(recipe, host()), host(), out=root, name=name, reporter=listener(), argv=["genzoo", *sys.argv[1:]]
+        plan(recipe, host()), host(), out=root, name=name, listener=listener(), argv=["genzoo", *sys.argv[1:]]
     )
     finish(context, outcome, as_json)

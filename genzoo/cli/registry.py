@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from genzoo import catalogue
 from genzoo.cli import console
 from genzoo.errors import UsageError
-from genzoo.host import SERIOUS, host
+from genzoo.host import catalogue
+from genzoo.host.host import SERIOUS, host
 
 
 @click.group("registry")
@@ -26,7 +26,7 @@ def registry() -> None:
 @click.pass_context
 def check(context: click.Context, file: Path | None, strict: bool, write: bool, as_json: bool) -> None:
     """Compare the catalogue with the installed plugins, both ways; exit 1 when they differ."""
-    from genzoo.registry import compare, mend, write_catalogue
+    from genzoo.host.upkeep import compare, mend, write_catalogue
 
     file = file or catalogue.path()
     listed = catalogue.read(file)
@@ -63,7 +63,7 @@ def verify(context: click.Context, names: tuple[str, ...], file: Path | None, as
 
     Exit 1 when a plugin fails; its result is written too.
     """
-    from genzoo.registry import record
+    from genzoo.host.upkeep import record
     from genzoo.testing import KIT_VERSION, check_component
 
     file = file or catalogue.path()

@@ -22,7 +22,7 @@ from genzoo.types import Kind
 if TYPE_CHECKING:
     from genzoo.compose.plan import Plan
     from genzoo.engine.listener import Listener
-    from genzoo.runs.outcome import Outcome
+    from genzoo.training.outcome import Outcome
 
 
 @click.command(
@@ -85,11 +85,10 @@ def command(
 
     With no options this is the report's configuration: MNIST, a 2-D latent, 30 epochs with a linear warm-up of beta.
     """
-    from genzoo.compose.plan import plan
-    from genzoo.host import host
-    from genzoo.runs.execute import start
+    from genzoo.host.host import host
     from genzoo.runs.find import runs_root
     from genzoo.runs.folder import check_name
+    from genzoo.training.start import start
 
     check_name(name)
     kinds = {
@@ -113,17 +112,17 @@ def command(
             )
         outcome = _resume(resume, named, dotted, train, recipe, chosen, out)
     else:
-        base = checked_recipe(recipe) if recipe else None
+        base = named_recipe(recipe) if recipe else None
         wanted = recipe_of(base, named, dotted, train, host())
         if freeze and not init:
             raise UsageError(
                 "run: --freeze must be given with --init, since weights that are not trained need a start."
             )
         if init:
-            from genzoo.runs.initial import init_from
+            from genzoo.training.initial import init_from
 
             wanted = wanted.model_copy(update={"init": init_from(init, freeze, runs_root(out))})
-        resolved = plan(wanted, host())
+        resolved = planned(wanted, recipe)
         if dry_run:
             _print_plan(resolved, as_json)
             return
@@ -132,7 +131,7 @@ def command(
             host(),
             out=runs_root(out),
             name=name,
-            reporter=listener(),
+            listener=listener(),
             argv=["genzoo", *sys.argv[1:]],
             formats=chosen or ("png",),
         )
@@ -153,7 +152,7 @@ def named_recipe(name: str) -> Recipe:
         UsageError: If the file is no recipe.
         PluginError: If no plugin ships a recipe of that name.
     """
-    from genzoo.host import host
+    from genzoo.host.host import host
 
     path = Path(name)
     with suppress(OSError):  # A name that is too long for a file.
@@ -162,29 +161,43 @@ def named_recipe(name: str) -> Recipe:
     return read_recipe(host().resource("recipe", name).path)
 
 
-def checked_recipe(name: str) -> Recipe:
-    """`named_recipe`, with every option checked, so that a fault names the file and the line.
+def planned(wanted: Recipe, recipe: str | None) -> Plan:
+    """The plan of what is asked for. A fault of the recipe that it builds on names the recipe's file and line.
+
+    Args:
+        wanted: What is asked for, the options of the command line included.
+        recipe: The file or name that ``--recipe`` gave.
 
     Raises:
-        GenzooError: As `named_recipe`, and if a part or an option of it is refused.
+        GenzooError: If a part or an option is refused.
     """
     from genzoo.compose.plan import plan
-    from genzoo.host import host
+    from genzoo.host.host import host
+
+    try:
+        return plan(wanted, host())
+    except GenzooError as error:
+        if recipe and (where := _fault_of_recipe(recipe, error)):
+            error.message = f"recipe: {where}: {error.message}"
+        raise
+
+
+def _fault_of_recipe(name: str, error: GenzooError) -> str:
+    """The place in a recipe that an error is about; empty where the recipe by itself is sound."""
+    from genzoo.compose.plan import plan
+    from genzoo.host.host import host
 
     recipe = named_recipe(name)
     try:
         plan(recipe, host())
-    except GenzooError as error:
-        where = _where(recipe, name, error)
-        if where:
-            error.message = f"recipe: {where}: {error.message}"
-        raise
-    return recipe
+    except GenzooError as alone:
+        return _where(recipe, name, error) if alone.message == error.message else ""
+    return ""
 
 
 def _where(recipe: Recipe, name: str, error: GenzooError) -> str:
     """The file and line of the part, and of the option, that an error is about; empty where it cannot be told."""
-    from genzoo.host import host
+    from genzoo.host.host import host
 
     path = Path(name)
     if not path.is_file():
@@ -248,9 +261,9 @@ def _resume(
     formats: tuple[str, ...] | None,
     out: str | None,
 ) -> Outcome:
-    from genzoo.host import host
-    from genzoo.runs.execute import resume
+    from genzoo.host.host import host
     from genzoo.runs.find import find_run, runs_root
+    from genzoo.training.start import resume
 
     if name.startswith("zoo:"):
         raise UsageError("run: --resume must name a run of yours, got one that a plugin ships.")
@@ -274,7 +287,7 @@ def _resume(
         changes=asked,
         visualizers=_asked(again.visualizers, before.visualizers, named.visualizers),
         metrics=_asked(again.metrics, before.metrics, named.metrics),
-        reporter=listener(),
+        listener=listener(),
         argv=["genzoo", *sys.argv[1:]],
         formats=formats,
         data=data,
@@ -290,9 +303,9 @@ def _asked(parts: Mapping[str, Part], before: Mapping[str, Part], words: Sequenc
 def listener() -> Listener:
     """Who shows progress."""
     from genzoo.engine.listener import Listener
-    from genzoo.runs.console import ConsoleReporter
+    from genzoo.training.console import ConsoleListener
 
-    return ConsoleReporter() if console.speaks() else Listener()
+    return ConsoleListener() if console.speaks() else Listener()
 
 
 def _print_plan(resolved: Plan, as_json: bool) -> None:

@@ -167,8 +167,8 @@ def record(
     A row has the protocol, epochs, minutes, processor, versions and the weights' SHA-256, and every number of the last
     epoch and of the metrics. The recipe is kept beside the file, in recipes/NAME.toml.
     """
-    from genzoo.host import host
-    from genzoo.runs.results import record_results
+    from genzoo.host.host import host
+    from genzoo.studies.results import record_results
 
     if Path(into).suffix != ".csv":
         raise UsageError(f"runs record: --into must end in .csv, got {into!r}.")
@@ -220,7 +220,7 @@ def _difference(pair: Paired | None) -> str:
 
 def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFolder], title: str) -> None:
     from genzoo.parts.figures import render
-    from genzoo.runs.curves import compare_curves
+    from genzoo.studies.curves import compare_curves
 
     if target.suffix not in {".png", ".svg"}:
         raise UsageError(f"runs compare: --figure must end in .png or .svg, got {str(target)!r}.")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from genzoo.cli import console
-from genzoo.host import host
+from genzoo.host.host import host
 
 
 @click.command("search")
@@ -15,7 +15,7 @@ from genzoo.host import host
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def search(words: tuple[str, ...], as_json: bool) -> None:
     """Find plugins, installed or not, whose name, kind, summary, paper or distribution holds every WORD."""
-    from genzoo.catalogue import catalogue
+    from genzoo.host.catalogue import catalogue
 
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for entry in catalogue().plugin:

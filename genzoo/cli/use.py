@@ -47,7 +47,7 @@ def viz(
     from genzoo import storage
     from genzoo.compose.build import add_visualizer
     from genzoo.runs.data import refuse_figures
-    from genzoo.runs.draw import draw
+    from genzoo.training.draw import draw
 
     chosen = figure_formats(formats)
     data, dotted = data_options(context.meta["genzoo.dotted"], "viz")
@@ -80,8 +80,8 @@ def viz(
 def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: bool, as_json: bool) -> None:
     """Compute metrics of RUN; the numbers are kept in its run.json with their protocol."""
     from genzoo.compose.build import add_metric
-    from genzoo.runs.draw import measure
     from genzoo.runs.per_image import keep
+    from genzoo.training.draw import measure
 
     data, dotted = data_options(context.meta["genzoo.dotted"], "eval")
     loaded = _load(run, best, data)

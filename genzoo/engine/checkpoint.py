@@ -159,6 +159,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is any, intact or not."""
+    return bool(_steps(folder, replaced=True))
+
+
 def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log.warning) -> Path | None:
     """The newest checkpoint that verifies (or the best one), None where there is none at all.
 
@@ -241,7 +246,7 @@ def load_checkpoint(
     optimizer: Optimizers = None,
     loss: nn.Module | None = None,
 ) -> dict[str, Any]:
-    """Load a checkpoint into objects of the same shapes and return its state.
+    """Load a checkpoint, one that `find` or `verify` accepts, into objects of the same shapes and return its state.
 
     Args:
         path: The checkpoint.
@@ -250,10 +255,8 @@ def load_checkpoint(
         loss: Takes its state where there is any.
 
     Raises:
-        CorruptError: If a file fails its checksum, is no safetensors file, has other names, shapes or dtypes, or holds
-            NaN.
+        CorruptError: If a file is no safetensors file, has other names, shapes or dtypes, or holds NaN.
     """
-    verify(path)
     _load_module(path / "model.safetensors", model)
     if loss is not None and (path / "loss.safetensors").exists():
         _load_module(path / "loss.safetensors", loss)

@@ -55,16 +55,23 @@ class Trainer:
         listener: Told of progress, epochs and checkpoints.
         splits: ``train`` and ``test``, and ``holdout`` where images are held out.
         workers: Who train together; each has a trainer of its own, and all reach the same weights and numbers.
+        settings: Device, precision and the like where they are chosen already.
     """
 
     def __init__(
-        self, experiment: Experiment, listener: Listener, splits: Mapping[str, Split], workers: Workers = ALONE
+        self,
+        experiment: Experiment,
+        listener: Listener,
+        splits: Mapping[str, Split],
+        workers: Workers = ALONE,
+        settings: Settings | None = None,
     ) -> None:
         self.experiment = experiment
         self.options = experiment.plan.train
         self.listener = listener
         self.workers = workers
-        self.settings: Settings = replace(choose(workers.place(self.options), experiment.model), processes=workers.size)
+        settings = settings or choose(workers.place(self.options), experiment.model)
+        self.settings: Settings = replace(settings, processes=workers.size)
         self.model = experiment.model.to(self.settings.device)
         self.loss = experiment.loss.to(self.settings.device)
         if self.settings.channels_last:

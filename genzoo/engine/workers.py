@@ -2,7 +2,7 @@
 
 Each process holds the whole data and the whole model, takes its share of every global batch, and sums its gradient
 with the others'. So the weights stay equal everywhere, and what is decided from them is decided alike. Only the first
-process writes; see `genzoo.runs.follow` for what the others do.
+process writes; see `genzoo.training.follow` for what the others do.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Workers:
             return
         shared = SharedSignals(self, signals)
         yield shared
-        shared.settle()
+        shared.answer()
 
     def _asked(self, turn: str) -> bool:
         """Whether a turn is over."""
@@ -203,12 +203,12 @@ class SharedSignals(Signals):
 
     def poll(self) -> None:
         """See `Signals.poll`."""
-        if received := self.settle():
+        if received := self.answer():
             raise StopRequested(received)
         self._flag.fill_(self._local.received or 0)
         self._asked = dist.all_reduce(self._flag, dist.ReduceOp.MAX, async_op=True)
 
-    def settle(self) -> int:
+    def answer(self) -> int:
         """Wait for the answer to the last poll: a signal's number, or 0."""
         if self._asked is None:
             return 0

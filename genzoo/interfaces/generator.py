@@ -126,7 +126,7 @@ class LatentGenerator(Generator):
         """p(z) of the top level, or p(z|c) for a conditional prior with labels ``[B]``."""
         return self.prior(label=label)
 
-    def draw_top(self, n: int, label: Tensor | None = None) -> Tensor:
+    def sample_top(self, n: int, label: Tensor | None = None) -> Tensor:
         """``n`` draws of the top level's prior, ``[n, *event]``, from torch's random state."""
         prior = self.prior_of_top(label)
         return prior.sample(torch.Size() if prior.batch_shape else torch.Size([n]))
@@ -136,4 +136,4 @@ class LatentGenerator(Generator):
         """See `Generator.sample`."""
         self.check_sample(n, label)
         with seeded(seed):
-            return self.generate([self.draw_top(n, label)], label)
+            return self.generate([self.sample_top(n, label)], label)

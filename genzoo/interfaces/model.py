@@ -111,7 +111,7 @@ class Model(LatentGenerator):
         """See `Generator.sample`; lower levels are drawn."""
         self.check_sample(n, label)
         with seeded(seed):
-            likelihood = self.decode([self.draw_top(n, label)], label)
+            likelihood = self.decode([self.sample_top(n, label)], label)
             return self.likelihood.display(likelihood) if mean else self.likelihood.draw(likelihood)
 
     def check_batch(self, batch: Batch) -> None:

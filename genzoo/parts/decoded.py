@@ -32,7 +32,7 @@ from filelock import FileLock, Timeout
 from genzoo import storage
 from genzoo.errors import CorruptError, StorageError, UsageError
 from genzoo.parts.cache import cache_folder
-from genzoo.parts.progress import Progress
+from genzoo.parts.progress import ProgressLine
 
 _log = logging.getLogger("genzoo.data")
 
@@ -188,7 +188,7 @@ def _forget_orphans(caches: Path) -> None:
 def _decode(file: Path, source: Source, missing: Sequence[range], journal: Path | None) -> dict[int, str]:
     """Decode chunks into their places in the file; the digest of each, by number."""
     done = source.shape[0] - sum(map(len, missing))
-    progress = Progress(f"{source.name}: decoding", source.shape[0], done)
+    progress = ProgressLine(f"{source.name}: decoding", source.shape[0], done)
     if journal is not None:
         there = f"; {done:,} are there from before" if done else ""
         size = prod(source.shape) / 1e6
@@ -324,7 +324,7 @@ def _alone(folder: Path, source: Source) -> Generator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            Progress(source.name, 0).line(f"{source.name}: another process decodes these images; waiting for it.")
+            ProgressLine(source.name, 0).line(f"{source.name}: another process decodes these images; waiting for it.")
             lock.acquire()
     except OSError as error:
         raise StorageError(f"{source.name}: {folder.parent} must be writable, got {error}.") from error

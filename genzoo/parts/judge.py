@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genzoo import storage
-from genzoo.drawing import draw_rows
 from genzoo.errors import GenzooError, StorageError, UsageError
 from genzoo.interfaces import Dataset
 from genzoo.parts.augment import random_shift
 from genzoo.parts.cache import cache_folder
 from genzoo.randomness import derive, seeded
+from genzoo.subsets import subset_rows
 from genzoo.types import ImageSpec, Split
 
 VERSION = 2
@@ -168,7 +168,7 @@ def _apart(whole: Split, labels: Tensor, settings: JudgeSettings) -> tuple[Split
             f"judge: training images must be at least six, so that some can be held out, got {len(whole)}.",
             "Train it on more images.",
         )
-    held = draw_rows(len(whole), wanted, derive(settings.seed, "judge", "holdout"), labels, leave=True)
+    held = subset_rows(len(whole), wanted, derive(settings.seed, "judge", "holdout"), labels, leave=True)
     kept = torch.ones(len(whole), dtype=torch.bool)
     kept[held] = False
     return whole.at(kept.nonzero().squeeze(1)), whole.at(held)

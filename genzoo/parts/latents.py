@@ -131,7 +131,7 @@ def draw_prior(model: LatentGenerator, n: int, label: Tensor | None = None) -> T
         n: How many.
         label: int64 ``[n]``; used by a conditional prior only.
     """
-    return model.draw_top(n, label)
+    return model.sample_top(n, label)
 
 
 @dataclass(frozen=True)

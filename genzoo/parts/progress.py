@@ -19,7 +19,7 @@ LIVE_SECONDS = 0.2
 """Seconds between two changes of the line on a terminal."""
 
 
-class Progress:
+class ProgressLine:
     """Tells on stderr how far some work is, and when it will be done.
 
     Args:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from genzoo.compose.build import make_dataset
 from genzoo.compose.plan import Plan, plan
 from genzoo.errors import CorruptError, GenzooError, UsageError
-from genzoo.host import Host
+from genzoo.host.host import Host
 from genzoo.interfaces.dataset import Dataset
 from genzoo.parts.fingerprint import fingerprint
 from genzoo.recipe import Part, Recipe
@@ -244,7 +244,7 @@ class RunData(Dataset):
             self.other(f"{'; '.join(found)} ({self})")
 
 
-class Parts(Mapping[str, Split]):
+class Splits(Mapping[str, Split]):
     """The splits of a run by name, made when one is first asked for.
 
     Args:

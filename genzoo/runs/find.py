@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genzoo import storage
 from genzoo.errors import CorruptError, GenzooError, UsageError
-from genzoo.host import InstalledResource, host
+from genzoo.host.host import InstalledResource, host
 from genzoo.runs.folder import RunFolder, is_run, open_run
 
 _log = logging.getLogger("genzoo.run")

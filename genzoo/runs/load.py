@@ -14,21 +14,21 @@ from torch import Tensor
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
-from genzoo.drawing import draw_rows
-from genzoo.engine.checkpoint import BEST, RETRIES, find, load_checkpoint, read_manifest, stored_tensors
+from genzoo.engine.checkpoint import BEST, RETRIES, find, has_checkpoint, load_checkpoint, read_manifest, stored_tensors
 from genzoo.engine.settings import choose
 from genzoo.errors import CorruptError, UsageError
-from genzoo.host import Host
+from genzoo.host.host import Host
 from genzoo.interfaces.dataset import Dataset
 from genzoo.interfaces.model import Model
 from genzoo.interfaces.view import RunView
 from genzoo.process import own_state
 from genzoo.randomness import derive
 from genzoo.recipe import TrainOptions, read_recipe
-from genzoo.runs.data import DataRecord, Numbered, Parts, RunData, moved, warn_of_other
+from genzoo.runs.data import DataRecord, Numbered, RunData, Splits, moved, warn_of_other
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.identity import refuse_edited, refuse_foreign
 from genzoo.runs.reports import reports_of
+from genzoo.subsets import subset_rows
 from genzoo.types import Split
 
 _log = logging.getLogger("genzoo.run")
@@ -48,7 +48,7 @@ class LoadedRun:
         """What visualizers and metrics see; the data are read when a split is first asked for."""
         train = self.experiment.plan.train
         names = ("train", "test", *(("holdout",) if train.holdout else ()))
-        return make_view(self.experiment, Parts(names, lambda: splits(self.data, train)), self.folder)
+        return make_view(self.experiment, Splits(names, lambda: splits(self.data, train)), self.folder)
 
     def rows(self, split: str, n: int | None = None) -> Tensor:
         """Which images of the dataset's own split ``RunView.batches`` goes through, int64, in its order.
@@ -97,8 +97,7 @@ def load_run(
             f"run: {folder.path} has no best checkpoint, since it holds no images out to choose one.",
             "Leave --best out; `genzoo run --holdout N` keeps one.",
         )
-    checkpoint = find(folder.checkpoints, best=best, warn=warn)
-    if checkpoint is None:
+    if not has_checkpoint(folder.checkpoints):
         raise UsageError(
             f"run: {folder.path} has no checkpoint yet.", "Wait for its first epoch, or resume it with `--resume`."
         )
@@ -159,7 +158,7 @@ def splits(dataset: Dataset, train: TrainOptions) -> dict[str, Split]:
             f"run: --holdout must be below the number of training images, {len(whole)}, got {train.holdout}."
         )
     if train.holdout:
-        held = draw_rows(len(whole), train.holdout, derive(train.seed, "holdout"), whole.labels, leave=True)
+        held = subset_rows(len(whole), train.holdout, derive(train.seed, "holdout"), whole.labels, leave=True)
         kept = torch.ones(len(whole), dtype=torch.bool)
         kept[held] = False
         parts = {**parts, "train": whole.at(kept.nonzero().squeeze(1)), "holdout": whole.at(held)}

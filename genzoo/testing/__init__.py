@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genzoo.testing.checking import Check, CheckFailure, all_checks
     from genzoo.testing.pytest_contract import contract
-    from genzoo.testing.registry import Check, CheckFailure, all_checks
     from genzoo.testing.suite import Report, check_component, checks_for
 
 __all__ = ["KIT_VERSION", "Check", "CheckFailure", "Report", "all_checks", "check_component", "checks_for", "contract"]

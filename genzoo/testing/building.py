@@ -108,7 +108,7 @@ def negative_elbo(output: ModelOutput, image: Tensor) -> Tensor:
 def _distance(model: Any, data: Batch) -> Tensor:
     """The squared distance between generated images and others."""
     label = data.label if Capability.CONDITIONAL in model.capabilities else None
-    return (model.generate([model.draw_top(len(data), data.label)], label) - data.image).square().sum()
+    return (model.generate([model.sample_top(len(data), data.label)], label) - data.image).square().sum()
 
 
 def train(model: Any, steps: int = 2, n: int = 6, lr: float = 1e-3) -> None:
@@ -336,7 +336,7 @@ def first_view(plugin: Any, subject: Subject, **how: Any) -> RunView:
     Raises:
         CheckFailure: If it takes none of the bench's.
     """
-    from genzoo.testing.registry import CheckFailure
+    from genzoo.testing.checking import CheckFailure
 
     views = views_for(plugin, subject, **how)
     if not views:
@@ -350,7 +350,7 @@ def extreme_views(plugin: Any, **how: Any) -> tuple[RunView, RunView]:
     Raises:
         NotApplicable: If the plugin refuses both pairs.
     """
-    from genzoo.testing.registry import NotApplicable
+    from genzoo.testing.checking import NotApplicable
 
     for pair in EXTREMES:
         if plugin.requires <= pair[0].capabilities and not plugin.forbids & pair[0].capabilities:
@@ -390,7 +390,7 @@ def read_splits(dataset: Dataset) -> dict[str, Split]:
     Raises:
         Unavailable: If the data is not on this machine, and the error says what to fetch.
     """
-    from genzoo.testing.registry import Unavailable
+    from genzoo.testing.checking import Unavailable
 
     try:
         with offline():

@@ -171,7 +171,7 @@ def snapshot(module: nn.Module) -> Mapping[str, Tensor]:
     }
 
 
-def settle(subject: Subject, module: Any) -> None:
+def move_from_start(subject: Subject, module: Any) -> None:
     """Move a module away from its initial state, as training would."""
     if subject.kind == Kind.MODEL:
         with seeded(4):

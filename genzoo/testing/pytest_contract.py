@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from genzoo.errors import PluginError
-from genzoo.host import Installed, host
+from genzoo.host.host import Installed, host
 from genzoo.testing import pytest_plugin
-from genzoo.testing.registry import Check
+from genzoo.testing.checking import Check
 from genzoo.testing.subject import Subject
 from genzoo.testing.suite import BLOCKED, FAILED, FLOORS, PASSED, SKIPPED, checks_for, declared_in, run_check
 from genzoo.types import Kind
@@ -57,7 +57,7 @@ def installed(name: str) -> list[Installed]:
     Raises:
         PluginError: If there is none.
     """
-    from genzoo.discovery import normal
+    from genzoo.host.discovery import normal
 
     of_distribution = [item for item in host().components() if normal(item.distribution) == normal(name)]
     if of_distribution:

@@ -15,7 +15,7 @@ from genzoo.options import Options
 from genzoo.randomness import seeded
 from genzoo.testing import building
 from genzoo.testing.bench import SPECS
-from genzoo.testing.registry import CheckFailure
+from genzoo.testing.checking import CheckFailure
 from genzoo.types import ImageSpec, Kind, LatentSpec
 
 _T = TypeVar("_T")
@@ -25,7 +25,7 @@ CATEGORICAL_LATENTS = (LatentSpec((3,), 4), LatentSpec((4, 4), 4))
 
 
 class Plugin(Protocol):
-    """What the kit needs of an installed component; `genzoo.host.Installed` has it."""
+    """What the kit needs of an installed component; `genzoo.host.host.Installed` has it."""
 
     @property
     def component(self) -> Component: ...

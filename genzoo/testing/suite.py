@@ -14,7 +14,7 @@ from typing import Any
 
 from genzoo.errors import GenzooError, UsageError, describe
 from genzoo.testing import KIT_VERSION
-from genzoo.testing.registry import Check, CheckFailure, NotApplicable, Unavailable, all_checks, refuse_unknown
+from genzoo.testing.checking import Check, CheckFailure, NotApplicable, Unavailable, all_checks, refuse_unknown
 from genzoo.testing.subject import Plugin, Subject
 from genzoo.types import Kind
 

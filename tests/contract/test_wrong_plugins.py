@@ -9,7 +9,7 @@ import pytest
 from wrong_plugins.all_of_them import RIGHT, WRONG
 from wrong_plugins.ledger import Wrong
 
-from genzoo.installed import Installed
+from genzoo.host.installed import Installed
 from genzoo.testing import all_checks, check_component
 
 DEFECTS = {

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from genzoo.engine.arithmetic import full_float32
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.interfaces import Loss, Model
 from genzoo.randomness import seeded
-from genzoo.runs.draw import draw, measure
 from genzoo.testing.bench import images
 from genzoo.testing.building import cases_for, first_view
 from genzoo.testing.modules import MODULE_KINDS, module_of, run
 from genzoo.testing.subject import Subject
+from genzoo.training.draw import draw, measure
 from genzoo.types import Capability, Context, Kind
 
 from .conftest import PLACE, assert_close, same_noise

@@ -19,14 +19,14 @@ from genzoo.engine.listener import Listener
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.errors import DivergedError, Interrupted
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.parts.mapped import map_images
 from genzoo.recipe import parse_recipe
-from genzoo.runs.execute import resume, start
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.load import splits
 from genzoo.testing.bench import GREY, BenchData
+from genzoo.training.start import resume, start
 from genzoo.types import LossTerms, Split
 
 from .conftest import ON_CUDA, OPTION, PLACE, assert_close, may_wait, same_noise

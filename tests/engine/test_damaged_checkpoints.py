@@ -17,19 +17,19 @@ from genzoo import storage
 from genzoo.cli import execute
 from genzoo.engine import checkpoint as module
 from genzoo.engine.checkpoint import find, load_checkpoint, verify
+from genzoo.engine.listener import Listener
 from genzoo.errors import CorruptError
-from genzoo.host import host
-from genzoo.runs.execute import resume, start
+from genzoo.host.host import host
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.load import load_run
-from genzoo.runs.reporter import Reporter
+from genzoo.training.start import resume, start
 
 from .conftest import resolved, same_rows, same_weights
 
 SMALL = {"train": {"limit": 20, "epochs": 2}}
 
 
-class Listener(Reporter):
+class Listener(Listener):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
@@ -107,7 +107,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_it_used(
 ) -> None:
     damage(copy.checkpoints / "step-4")
     listener = Listener()
-    resume(copy, host(), reporter=listener)
+    resume(copy, host(), listener=listener)
     assert any("step-4" in warning and "Falling back" in warning for warning in listener.warnings)
     assert same_rows(whole, copy)
     assert same_weights(whole, copy)

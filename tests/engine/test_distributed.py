@@ -21,7 +21,7 @@ from genzoo.engine.workers import ALONE, Workers
 from genzoo.errors import UsageError
 from genzoo.randomness import derive
 from genzoo.recipe import TrainOptions
-from genzoo.runs.follow import coupled_by_process
+from genzoo.training.follow import coupled_by_process
 
 from .conftest import only_run, resolved, same_rows, same_weights
 from .together_options import TWO, VAE

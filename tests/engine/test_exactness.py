@@ -10,10 +10,10 @@ import torch
 
 from genzoo.compose.plan import plan
 from genzoo.errors import Interrupted, UsageError
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.recipe import read_recipe
-from genzoo.runs.execute import resume, start
 from genzoo.runs.folder import RunFolder
+from genzoo.training.start import resume, start
 
 from .conftest import only_run, resolved, same_rows, same_weights
 

@@ -13,9 +13,9 @@ import pytest
 from genzoo.engine.checkpoint import find
 from genzoo.engine.signals import StopRequested
 from genzoo.errors import Interrupted
-from genzoo.host import Host, host
-from genzoo.runs.execute import resume, start
+from genzoo.host.host import Host, host
 from genzoo.runs.folder import RunFolder
+from genzoo.training.start import resume, start
 from genzoo.types import Kind
 
 from .conftest import only_run, resolved, same_rows, same_weights

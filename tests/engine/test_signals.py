@@ -20,9 +20,9 @@ from genzoo.engine import stage
 from genzoo.engine.checkpoint import find
 from genzoo.engine.optimizer import GuardedStep
 from genzoo.errors import Interrupted, RunExistsError
-from genzoo.host import host
-from genzoo.runs.execute import resume, start
+from genzoo.host.host import host
 from genzoo.runs.folder import RunFolder
+from genzoo.training.start import resume, start
 from genzoo.types import Kind
 
 from .conftest import only_run, resolved, same_rows, same_weights

@@ -19,13 +19,13 @@ from genzoo.engine.optimizer import Guard, GuardedStep
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.errors import CorruptError, DivergedError, GenzooError, IncompatibleError, UsageError
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.interfaces import Objective
 from genzoo.recipe import read_recipe
-from genzoo.runs.execute import resume, start
 from genzoo.runs.folder import RunFolder
-from genzoo.runs.initial import init_from
 from genzoo.runs.load import load_run, splits
+from genzoo.training.initial import init_from
+from genzoo.training.start import resume, start
 
 from .conftest import recipe, resolved
 from .test_exactness import FACTOR_VAE, GAN, GECO, PIXELS, REFITTED

@@ -16,9 +16,9 @@ from genzoo import storage
 from genzoo.cli import execute
 from genzoo.engine.checkpoint import find, verify
 from genzoo.errors import StorageError
-from genzoo.host import host
-from genzoo.runs.execute import resume, start
+from genzoo.host.host import host
 from genzoo.runs.folder import RunFolder
+from genzoo.training.start import resume, start
 
 from .conftest import resolved, same_rows, same_weights
 

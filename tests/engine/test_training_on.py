@@ -17,10 +17,10 @@ from genzoo.engine import checkpoint as checkpoints
 from genzoo.engine.checkpoint import find, load_checkpoint, read_state, save_checkpoint, verify
 from genzoo.engine.data import Loader
 from genzoo.errors import CorruptError, GenzooError, Interrupted, StorageError, UsageError
-from genzoo.host import host
-from genzoo.runs.execute import resume, start
+from genzoo.host.host import host
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.load import load_run
+from genzoo.training.start import resume, start
 
 from .conftest import only_run, resolved, same_rows, same_weights, weights
 

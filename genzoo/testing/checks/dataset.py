@@ -10,7 +10,7 @@ import torch
 from genzoo.errors import CorruptError, GenzooError, UsageError
 from genzoo.randomness import seeded
 from genzoo.testing.building import agree, offline, read_splits
-from genzoo.testing.registry import CheckFailure, NotApplicable, Unavailable, check, expect
+from genzoo.testing.checking import CheckFailure, NotApplicable, Unavailable, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import ImageSpec, Kind, Split
 

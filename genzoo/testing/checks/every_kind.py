@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from genzoo import catalogue, interfaces
+from genzoo import interfaces
 from genzoo.declare import API_VERSION
 from genzoo.errors import GenzooError
-from genzoo.host import host
+from genzoo.host import catalogue
+from genzoo.host.host import host
 from genzoo.options import Options
 from genzoo.testing.building import difference
+from genzoo.testing.checking import EVERY_KIND, CheckFailure, check, expect
 from genzoo.testing.prober import ask
-from genzoo.testing.registry import EVERY_KIND, CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
 

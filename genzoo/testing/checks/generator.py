@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.modules import is_conditional
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
 
@@ -40,7 +40,7 @@ def generates_images(subject: Subject) -> None:
     """`generate` and `sample` give finite images of the data's shape in [0, 1], for one and for several."""
     model = built(subject)
     for n in (1, 5):
-        latents = [3 * model.draw_top(n, labels(model, n))]
+        latents = [3 * model.sample_top(n, labels(model, n))]
         made = {"generate": model.generate(latents, labels(model, n)), "sample": model.sample(n, labels(model, n))}
         for name, image in made.items():
             want = (n, *model.image.shape)
@@ -58,7 +58,7 @@ def generates_images(subject: Subject) -> None:
 def every_latent_is_used(subject: Subject) -> None:
     """Each latent dimension changes the image."""
     model = built(subject)
-    latents = model.draw_top(2, labels(model, 2))
+    latents = model.sample_top(2, labels(model, 2))
     plain = model.generate([latents], labels(model, 2))
     for dimension in range(latents[0].numel()):
         moved = latents.clone().flatten(1)
@@ -77,7 +77,7 @@ def every_latent_is_used(subject: Subject) -> None:
 def label_chooses_the_image(subject: Subject) -> None:
     """Every pair of labels gives other images for one latent, and a missing label is refused."""
     model = built(subject)
-    latents = model.draw_top(1, labels(model, 1)).expand(3, *model.levels[0].shape)
+    latents = model.sample_top(1, labels(model, 1)).expand(3, *model.levels[0].shape)
     made = model.generate([latents], torch.arange(3))
     for a, b in ((0, 1), (0, 2), (1, 2)):
         # Rows of one product may differ in their last bits.

@@ -10,7 +10,7 @@ from torch.distributions import constraints
 
 from genzoo.randomness import seeded
 from genzoo.testing.bench import COLOUR, GREY, generator, images
-from genzoo.testing.registry import check, expect
+from genzoo.testing.checking import check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import ImageSpec, Kind
 

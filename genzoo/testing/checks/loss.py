@@ -10,8 +10,8 @@ from torch import Tensor
 from genzoo import estimators
 from genzoo.randomness import seeded
 from genzoo.testing.building import case_model, cases_for
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.outputs import Case
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Capability, Context, Kind, LossTerms
 

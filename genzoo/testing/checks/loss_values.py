@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from genzoo.testing.building import cases_for
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.checks.loss import LOSS, close, measure, objective
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Capability
 

@@ -14,7 +14,7 @@ from genzoo.errors import UsageError
 from genzoo.interfaces import RunView
 from genzoo.randomness import seeded
 from genzoo.testing.building import extreme_views, first_view, views_for
-from genzoo.testing.registry import CheckFailure, NotApplicable, check, expect
+from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
 

@@ -11,8 +11,8 @@ from genzoo.errors import UsageError
 from genzoo.randomness import seeded
 from genzoo.testing.bench import COLOUR, GREY, ODD, USUAL, batch
 from genzoo.testing.building import train
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.modules import is_conditional
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Batch, Kind
 

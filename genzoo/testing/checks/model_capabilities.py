@@ -10,9 +10,9 @@ from genzoo.estimators import rate
 from genzoo.randomness import seeded
 from genzoo.testing.bench import batch
 from genzoo.testing.building import train
+from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.checks.model import MODEL, built, top_samples
 from genzoo.testing.modules import is_conditional
-from genzoo.testing.registry import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Batch, Capability
 

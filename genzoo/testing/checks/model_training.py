@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from genzoo.randomness import seeded
 from genzoo.testing.bench import batch
 from genzoo.testing.building import negative_elbo
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.checks.model import MODEL, built, labels, top_samples
 from genzoo.testing.modules import has_parameters, is_conditional, snapshot, state_of
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Batch
 

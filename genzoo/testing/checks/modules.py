@@ -8,18 +8,18 @@ import torch
 
 from genzoo.randomness import seeded
 from genzoo.testing.building import difference
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.modules import (
     MODULE_KINDS,
     has_parameters,
     has_state,
     module_of,
+    move_from_start,
     run,
-    settle,
     snapshot,
     state_of,
 )
 from genzoo.testing.prober import ask
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
 
@@ -34,7 +34,7 @@ from genzoo.types import Kind
 def state_round_trip(subject: Subject) -> None:
     """A trained state loaded into a new instance gives the same results."""
     trained = module_of(subject)
-    settle(subject, trained)
+    move_from_start(subject, trained)
     other = module_of(subject, seed=9)
     other.load_state_dict(state_of(trained))
     with torch.no_grad():
@@ -58,7 +58,7 @@ def fresh_process_round_trip(subject: Subject) -> None:
     from safetensors.torch import load_file, save_file
 
     trained = module_of(subject)
-    settle(subject, trained)
+    move_from_start(subject, trained)
     files = {name: subject.folder / f"{name}.safetensors" for name in ("weights", "result")}
     save_file(state_of(trained), files["weights"])
     plugin = subject.folder / "plugin.pickle"

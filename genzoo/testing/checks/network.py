@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from genzoo.errors import UsageError
 from genzoo.randomness import seeded
 from genzoo.testing.bench import COLOUR, GREY, ODD, USUAL, images
-from genzoo.testing.registry import CheckFailure, check, expect
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import ImageSpec, Kind, Shape
 

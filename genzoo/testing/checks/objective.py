@@ -10,8 +10,8 @@ from torch import Tensor
 from genzoo.randomness import seeded
 from genzoo.testing.bench import GREY, batch
 from genzoo.testing.building import generator_for
+from genzoo.testing.checking import check, expect
 from genzoo.testing.modules import snapshot
-from genzoo.testing.registry import check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Context, Kind
 

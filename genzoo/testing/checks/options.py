@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from genzoo.errors import GenzooError, UsageError
 from genzoo.testing.building import difference
-from genzoo.testing.registry import EVERY_KIND, CheckFailure, check, expect
+from genzoo.testing.checking import EVERY_KIND, CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 
 

@@ -14,8 +14,8 @@ from genzoo.errors import UsageError
 from genzoo.randomness import seeded
 from genzoo.testing.bench import images
 from genzoo.testing.building import encode_of, labels_for, latents_for, prior_at
-from genzoo.testing.modules import has_parameters, settle
-from genzoo.testing.registry import CheckFailure, NotApplicable, check, expect
+from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
+from genzoo.testing.modules import has_parameters, move_from_start
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind, LatentSpec
 
@@ -29,7 +29,7 @@ def ready(subject: Subject, latent: LatentSpec | None = None, *, moved: bool = F
     with seeded(1):
         prior.initialise(images(prior.image, 20))
     if moved:
-        settle(subject, prior)
+        move_from_start(subject, prior)
     return prior.eval()
 
 

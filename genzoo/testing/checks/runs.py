@@ -11,8 +11,8 @@ import torch
 from genzoo.errors import UsageError
 from genzoo.testing.bench import COLOUR, GREY, ODD
 from genzoo.testing.building import agree, difference, first_view, render, views_for
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.modules import snapshot
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Capability, Kind
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from genzoo.interfaces.scheduler import Progress
 from genzoo.testing.building import moments
+from genzoo.testing.checking import CheckFailure, check, expect
 from genzoo.testing.prober import ask
-from genzoo.testing.registry import CheckFailure, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
 

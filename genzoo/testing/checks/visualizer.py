@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from genzoo.testing.building import first_view, render
+from genzoo.testing.checking import check, expect
 from genzoo.testing.checks.runs import perform
-from genzoo.testing.registry import check, expect
 from genzoo.testing.subject import Subject
 from genzoo.testing.writes import files_written
 from genzoo.types import Kind

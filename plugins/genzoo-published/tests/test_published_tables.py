@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.recipe import Part, Recipe, read_recipe
-from genzoo.runs.execute import start
 from genzoo.runs.folder import RunFolder
-from genzoo.runs.table import Reproduction, RowSpec, judge, read_reproduction
+from genzoo.studies.table import Reproduction, RowSpec, judge, read_reproduction
+from genzoo.training.start import start
 from genzoo.types import Kind
 
 MINE = [item for item in host().resources() if item.distribution == "genzoo-published"]

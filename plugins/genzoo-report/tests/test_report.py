@@ -9,10 +9,10 @@ import torch
 
 from genzoo.compose.plan import plan
 from genzoo.distributions import DiagonalNormal
-from genzoo.host import host
+from genzoo.host.host import host
 from genzoo.interfaces import LatentGenerator
 from genzoo.recipe import read_recipe
-from genzoo.runs.reproduce import changed, read_reproduction
+from genzoo.studies.reproduce import changed, read_reproduction
 from genzoo.types import ImageSpec, LatentSpec
 from genzoo_report import class_kept
 from genzoo_report.code_style import correlation, slant, thickness
@@ -90,7 +90,7 @@ def test_laplacian_variance_falls_under_blur_and_matches_by_hand() -> None:
 def test_class_kept_reads_every_class_from_its_own_prior(monkeypatch: pytest.MonkeyPatch) -> None:
     model = SimpleNamespace(prior=ClassPrior(), levels=(LatentSpec((2,)),), parameters=list, buffers=list)
     model.prior_of_top = model.prior.given
-    model.draw_top = lambda n, label: LatentGenerator.draw_top(model, n, label)
+    model.sample_top = lambda n, label: LatentGenerator.sample_top(model, n, label)
     view = SimpleNamespace(
         model=model, dataset=None, device="cpu", image=ImageSpec((1, 4, 4), classes=3), shuffled=lambda n: None
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from genzoo import catalogue
+from genzoo.host import catalogue
 from genzoo.interfaces.scheduler import Progress, Scheduler
 from genzoo.types import Kind
 from wrong_plugins.ledger import WRONG, Wrong, installed, wrong

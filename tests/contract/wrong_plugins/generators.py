@@ -104,7 +104,7 @@ class Game(Objective):
         )
 
     def made(self, model, batch):
-        return model.generate([model.draw_top(len(batch), batch.label)], batch.label if self.classes else None)
+        return model.generate([model.sample_top(len(batch), batch.label)], batch.label if self.classes else None)
 
     def step(self, model, batch, context, player):
         made = self.made(model, batch)

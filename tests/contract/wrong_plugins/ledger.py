@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from genzoo.declare import Component
-from genzoo.installed import Installed
+from genzoo.host.installed import Installed
 from genzoo.types import Kind
 
 _C = TypeVar("_C", bound=type)

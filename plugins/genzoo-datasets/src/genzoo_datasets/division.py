@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genzoo.drawing import draw_rows
 from genzoo.errors import UsageError
 from genzoo.randomness import derive
+from genzoo.subsets import subset_rows
 from genzoo_datasets.options import SplitOptions
 
 
@@ -18,7 +18,7 @@ def divide(count: int, options: SplitOptions, split: str, labels: Tensor | None 
         count: Number of images.
         options: The test set's part and the seed.
         split: ``"train"`` or ``"test"``.
-        labels: int64 ``[count]``, of which each class is divided in proportion; see `draw_rows`.
+        labels: int64 ``[count]``, of which each class is divided in proportion; see `subset_rows`.
 
     Returns:
         int64 indices in rising order.
@@ -32,7 +32,7 @@ def divide(count: int, options: SplitOptions, split: str, labels: Tensor | None 
             "Give a training and a test set.",
         )
     test = min(max(1, round(count * options.test_fraction)), count - 1)
-    drawn = draw_rows(count, test, derive(options.split_seed, "split"), labels, leave=True)
+    drawn = subset_rows(count, test, derive(options.split_seed, "split"), labels, leave=True)
     if split == "test":
         return drawn
     rest = torch.ones(count, dtype=torch.bool)

@@ -89,7 +89,7 @@ class Adversarial(Objective):
 
     def _generated(self, model: Any, batch: Batch, context: Context) -> Tensor:
         with context.autocast():
-            latents = [model.draw_top(len(batch), batch.label)]
+            latents = [model.sample_top(len(batch), batch.label)]
             return model.generate(latents, batch.label if self._conditional else None)
 
     def _logits(self, image: Tensor, label: Tensor | None, context: Context) -> Tensor:

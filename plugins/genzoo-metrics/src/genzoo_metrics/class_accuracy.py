@@ -8,10 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from genzoo.drawing import draw_rows
 from genzoo.interfaces import Measurement, Metric, RunView
 from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.randomness import derive
+from genzoo.subsets import subset_rows
 from genzoo.types import Capability
 from genzoo_metrics.options import ClassAccuracyOptions
 
@@ -104,6 +104,6 @@ def _real_diversity(run: RunView, classes: int, per_class: int) -> float | None:
     test = run.batch()
     assert test.label is not None
     groups = [test.image[test.label == label] for label in range(classes)]
-    groups = [group[draw_rows(len(group), per_class, seed=0).to(group.device)] for group in groups]
+    groups = [group[subset_rows(len(group), per_class, seed=0).to(group.device)] for group in groups]
     found = [mean_distance(group) for group in groups if len(group) > 1]
     return sum(found) / len(found) if found else None

@@ -1,0 +1,1 @@
+"""Many runs: published tables, results as data, curves side by side."""

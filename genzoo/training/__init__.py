@@ -1,0 +1,1 @@
+"""The making of one run: started or resumed, trained, drawn, measured and judged."""
