@@ -25,10 +25,10 @@ KIT_VERSION = "1.1"
 """Version of the set of checks, recorded with every result."""
 
 _MODULES = {
-    "Check": "registry",
-    "CheckFailure": "registry",
+    "Check": "checking",
+    "CheckFailure": "checking",
     "Report": "suite",
-    "all_checks": "registry",
+    "all_checks": "checking",
     "check_component": "suite",
     "checks_for": "suite",
     "contract": "pytest_contract",

@@ -9,6 +9,7 @@ import pytest
 from wrong_plugins.all_of_them import RIGHT, WRONG
 from wrong_plugins.ledger import Wrong
 
+import genzoo.testing
 from genzoo.host.installed import Installed
 from genzoo.testing import all_checks, check_component
 
@@ -77,3 +78,7 @@ def test_the_documentation_counts_them_right():
 
 def test_every_known_defect_has_a_wrong_plugin():
     assert {wrong.defect for wrong in WRONG} - {""} == DEFECTS
+
+
+def test_every_public_name_of_the_kit_resolves():
+    assert all(getattr(genzoo.testing, name) is not None for name in genzoo.testing.__all__)
