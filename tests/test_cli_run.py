@@ -206,7 +206,7 @@ def test_umap_that_is_not_installed_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
     command = [*TINY, "--viz", "latent-scatter", "--viz.latent-scatter.projection", "umap"]
-    assert "pip install 'genzoo-visualizers[umap]'" in refused(capsys, *command, code=3)
+    assert "pip install umap-learn" in refused(capsys, *command, code=3)
 
 
 MODEL = '[model]\nname = "vae"\n'

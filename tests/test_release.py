@@ -128,6 +128,29 @@ def test_an_edited_distribution_is_named(copy: Path, capsys: pytest.CaptureFixtu
     assert told[:-1] == ["plugins/genzoo-cvae/LICENSE", "plugins/genzoo-vae/pyproject.toml"]
 
 
+# README, which is the page of the core on the package index
+
+
+def test_pictures_and_links_of_readme_lead_somewhere_outside_the_checkout(built: Path) -> None:
+    wheel = zipfile.ZipFile(built / f"genzoo-{genzoo.__version__}-py3-none-any.whl")
+    shown = wheel.read(f"genzoo-{genzoo.__version__}.dist-info/METADATA").decode().partition("\n\n")[2]
+    assert shown.strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    home = project(ROOT)["urls"]["Homepage"]
+    of_files = home.replace("github.com", "raw.githubusercontent.com") + "/main/"
+    inline = re.findall(r"\]\(([^)\s]+)\)", shown)
+    named = dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", shown, re.M))
+    assert set(re.findall(r"\]\[([^\]]+)\]", shown)) <= named.keys()
+    targets = [*inline, *named.values(), *re.findall(r'(?:src|href)="([^"]+)"', shown)]
+    assert len(targets) > 10
+    for target in targets:
+        assert target.startswith("https://"), f"{target} leads nowhere outside the checkout"
+        for prefix in (f"{home}/blob/main/", f"{home}/tree/main/", of_files):
+            if target.startswith(prefix):
+                path = ROOT / target.removeprefix(prefix).partition("#")[0]
+                assert path.exists(), target
+                assert path.is_dir() is ("/tree/" in prefix), target
+
+
 # What is imported is required, and what is required is imported
 
 

@@ -17,6 +17,7 @@ from genzoo import __version__
 from genzoo.cli import console
 from genzoo.declare import API_VERSION
 from genzoo.errors import GenzooError, describe
+from genzoo.host import origin
 from genzoo.host.discovery import ALLOW_VARIABLE, Plugin, normal
 from genzoo.host.host import SERIOUS, Host, Problem, allowed_points
 from genzoo.host.installed import isolated
@@ -172,7 +173,7 @@ def _extra_fix(distribution: str, module: str) -> str:
     except PackageNotFoundError:
         extras = []
     if package in map(normal, extras):
-        return f"If you want that feature: pip install '{distribution}[{package}]'"
+        return f"If you want that feature: {origin.install(f'{distribution}[{package}]')}"
     return f"If you want that feature, install what provides the module {module!r}."
 
 

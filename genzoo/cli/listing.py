@@ -52,8 +52,9 @@ def list_command(kind: str | None, everything: bool, as_json: bool) -> None:
         console.say(found.why_none(chosen or "plugin"), err=True)
     if absent:
         console.show("\nNot installed:")
-        rows = [[row["kind"], row["name"], row["install"], row["summary"]] for row in absent]
-        console.show(console.table(["KIND", "NAME", "INSTALL", "SUMMARY"], rows, columns))
+        rows = [[row["kind"], row["name"], row["distribution"], row["summary"]] for row in absent]
+        console.show(console.table(["KIND", "NAME", "FROM", "SUMMARY"], rows, columns))
+        console.show(console.paragraph("`genzoo info KIND/NAME` says how to install one.", columns))
     if problems:
         console.show("\nOut of order (see `genzoo doctor`):")
         for item in problems:
@@ -89,6 +90,7 @@ def _concerns(problem: Problem, kind: Kind | None) -> bool:
 
 
 def _absent(found: Host, kind: Kind | None) -> list[dict[str, str]]:
+    from genzoo.host import origin
     from genzoo.host.catalogue import catalogue
 
     installed = {(item.kind, item.name) for item in found.components()}
@@ -97,7 +99,7 @@ def _absent(found: Host, kind: Kind | None) -> list[dict[str, str]]:
             "kind": entry.kind,
             "name": entry.name,
             "distribution": entry.distribution,
-            "install": entry.install,
+            "install": origin.install(entry.source),
             "summary": entry.summary,
         }
         for entry in catalogue().plugin

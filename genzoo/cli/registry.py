@@ -18,10 +18,25 @@ def registry() -> None:
     """Check the catalogue, and verify what it lists."""
 
 
+def _writable(file: Path, command: str) -> None:
+    """Refuses a catalogue that is part of an installation.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if catalogue.is_shipped(file):
+        raise UsageError(
+            f"{command}: the catalogue must be that of a checkout, got {file}, which is part of an installation.",
+            "Name a checkout's registry.toml with --file.",
+        )
+
+
 @registry.command("check")
 @click.option("--file", type=click.Path(path_type=Path), help="The catalogue; the one of this genzoo by default.")
 @click.option("--strict", is_flag=True, help="Fail also on entries whose distribution is not installed.")
-@click.option("--write", is_flag=True, help="Mend it: add, correct and remove entries after the declarations.")
+@click.option(
+    "--write", is_flag=True, help="Mend a checkout's: add, correct and remove entries after the declarations."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check(context: click.Context, file: Path | None, strict: bool, write: bool, as_json: bool) -> None:
@@ -30,23 +45,25 @@ def check(context: click.Context, file: Path | None, strict: bool, write: bool, 
 
     file = file or catalogue.path()
     listed = catalogue.read(file)
-    components = host().components()
+    declared = [*host().components(), *host().resources()]
     if write:
+        _writable(file, "registry check --write")
         troubled = {item.distribution for item in host().problems if item.kind in SERIOUS - {"duplicate", "intrusive"}}
-        mended = mend(listed, components, file, troubled)
+        mended = mend(listed, declared, file, troubled)
         if mended != listed:
             write_catalogue(file, mended)
         listed = mended
-    comparison = compare(listed, components)
+    comparison = compare(listed, declared)
     failed = bool(comparison.drift) or (strict and bool(comparison.unchecked))
     if as_json:
         console.print_json({"file": file, "passed": not failed, **vars(comparison)})
     else:
+        entries = len(listed.plugin) + len(listed.resource)
         for line in comparison.drift:
             console.say(line)
         if comparison.unchecked:
             console.say(f"Not installed, so not compared: {', '.join(comparison.unchecked)}.")
-        console.say(f"{comparison.agreeing} of {len(listed.plugin)} entries of {file} agree with what is installed.")
+        console.say(f"{comparison.agreeing} of {entries} entries of {file} agree with what is installed.")
     if failed:
         if not as_json:
             console.say("Mend it with `genzoo registry check --write`.", err=True)
@@ -67,6 +84,7 @@ def verify(context: click.Context, names: tuple[str, ...], file: Path | None, as
     from genzoo.testing import KIT_VERSION, check_component
 
     file = file or catalogue.path()
+    _writable(file, "registry verify")
     listed = catalogue.read(file)
     keys = {(entry.kind, entry.name, entry.distribution) for entry in listed.plugin}
     chosen = [host().one(name) for name in names] if names else host().components()

@@ -19,6 +19,7 @@ import pluggy
 from genzoo import declare, hookspecs
 from genzoo.declare import PROJECT, Component, Resource
 from genzoo.errors import Interrupted, MissingPluginError, PluginError, describe
+from genzoo.host import origin
 from genzoo.host.contain import Contained
 from genzoo.host.guard import Guard
 from genzoo.host.installed import Installed, InstalledResource, import_fix, isolated, nearest, place
@@ -251,8 +252,8 @@ class Discovery:
         written, ours = _version(component.api), _version(declare.API_VERSION)
         if written[0] != ours[0] or written > ours:
             cause = f"{concerns[0]} is written for plugin API {component.api}, this genzoo has {declare.API_VERSION}"
-            older = "genzoo" if written > ours else record.distribution
-            fix = f"Install versions that match: pip install --upgrade {older}"
+            line = origin.everything(newer=True) if written > ours else origin.upgrade(record.distribution)
+            fix = f"Install versions that match: {line}"
             self.problems.append(_problem(record, "incompatible", cause, fix, concerns))
             return
         key = (record.distribution, component.kind, component.name)
@@ -302,13 +303,14 @@ class Discovery:
 
 INTRUSIVE = (
     "If it is yours, do that where it is needed, in the code that the declarations name; else update or remove the plugin: "
-    "pip install --upgrade {0}, or pip uninstall {0}"
+    "{1}, or pip uninstall {0}"
 )
-_UPDATE = "Update or remove it: pip install --upgrade {0}, or pip uninstall {0}"
+_UPDATE = "Update or remove it: {1}, or pip uninstall {0}"
 
 
 def _problem(record: Plugin, kind: str, cause: str, fix: str, concerns: tuple[str, ...] = ()) -> Problem:
-    fix = fix.format(record.distribution) if fix in (_UPDATE, INTRUSIVE) else fix
+    if fix in (_UPDATE, INTRUSIVE):
+        fix = fix.format(record.distribution, origin.upgrade(record.distribution))
     return Problem(record.name, record.distribution, record.version, cause, kind, fix, concerns)
 
 
@@ -349,7 +351,7 @@ def _without_base(own: Component, base: str, declared: list[Installed]) -> Plugi
 
     there = {(item.kind, name) for item in declared for name in (item.name, item.qualified)}
     absent = [(kind, name) for kind, name in [(own.kind, base), *own.needs()] if (kind, name) not in there]
-    sources = catalogue.sources(absent)
+    sources = origin.arguments(catalogue.sources(absent))
     message = f"{own.kind}/{own.name} derives from {base!r}, which is not installed"
     if catalogue.lookup(own.kind, base):
         return MissingPluginError(message, sources)

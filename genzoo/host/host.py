@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from genzoo import hookspecs
 from genzoo.declare import RESOURCE_KINDS
 from genzoo.errors import Interrupted, MissingPluginError, PluginError, UsageError, describe
+from genzoo.host import origin
 from genzoo.host.discovery import (
     ALLOW_VARIABLE,
     Discovery,
@@ -164,7 +165,7 @@ class Host:
         disallowed = sum(plugin.status == "disallowed" for plugin in self.plugins)
         if disallowed:
             return f"No {noun} is loaded: {ALLOW_VARIABLE} keeps out {disallowed} of {len(self.plugins)} plugins."
-        return f"No {noun} is installed. Install the official ones: pip install 'genzoo[zoo]'"
+        return f"No {noun} is installed. Install the official ones: {origin.everything()}"
 
     def call_lifecycle(self, name: str, **arguments: Any) -> list[Problem]:
         """Calls a lifecycle hook of every plugin that has it; one that raises stops neither the run nor the others.
@@ -189,7 +190,7 @@ class Host:
                 raise
             except Exception as error:
                 cause = f"its {name} raised {describe(error)}"
-                fix = f"Update or remove it: pip uninstall {plugin.distribution}"
+                fix = f"Update or remove it: {origin.upgrade(plugin.distribution)}, or pip uninstall {plugin.distribution}"
                 problems.append(Problem(plugin.name, plugin.distribution, plugin.version, cause, "broken", fix))
         return problems
 
@@ -216,7 +217,7 @@ class Host:
         from genzoo.host import catalogue
 
         noun = kind or "plugin"
-        entry = catalogue.lookup(kind or None, name)
+        entry = catalogue.shipped(kind, name) if kind in RESOURCE_KINDS else catalogue.lookup(kind or None, name)
         for problem in self.problems:
             if problem.kind in {"slow", "imports-torch", "duplicate", "intrusive"} or not _about(
                 problem, kind, name, entry.distribution if entry else ""
@@ -227,7 +228,7 @@ class Host:
                 MissingPluginError(message, problem.sources) if problem.sources else PluginError(message, problem.fix)
             )
         if entry is not None:
-            return MissingPluginError(f"{noun} {name!r} is not installed.", [entry.source])
+            return MissingPluginError(f"{noun} {name!r} is not installed.", origin.arguments([entry.source]))
         suspects = [item.distribution for item in self.plugins if item.status == "broken"]
         maybe = f" Or it belongs to {', '.join(suspects)}, which is broken: see `genzoo doctor`." if suspects else ""
         there = f"There are: {', '.join(choices)}." if kind else "See `genzoo list`."

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from genzoo.declare import Component, Resource
 from genzoo.errors import AbruptExit, CorruptError, Interrupted, PluginError, UsageError, describe
+from genzoo.host import origin
 from genzoo.host.contain import Contained
 from genzoo.types import Kind
 
@@ -209,7 +210,7 @@ class InstalledResource(_Declared):
             CorruptError: If the file's SHA-256 differs from the declared one.
         """
         package, _, relative = self.resource.path.partition(":")
-        fix = f"Reinstall it: pip install --force-reinstall {self.distribution}"
+        fix = f"Reinstall it: {origin.reinstall(self.distribution)}"
         pure = PurePosixPath(relative)
         if pure.is_absolute() or ".." in pure.parts:
             raise PluginError(
@@ -238,7 +239,7 @@ def import_fix(error: BaseException, distribution: str, module: str) -> str:
     """What to do about a plugin whose code raised."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"Install what provides the module {error.name!r}, or remove the plugin: pip uninstall {distribution}"
-    change = f"update or remove the plugin: pip install --upgrade {distribution}, or pip uninstall {distribution}"
+    change = f"update or remove the plugin: {origin.upgrade(distribution)}, or pip uninstall {distribution}"
     return (
         f"If it is yours, mend that line; else {change}"
         if place(error, module)

@@ -9,8 +9,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from genzoo.host import origin
 from genzoo.host.discovery import Problem, normal
 
+_LOWEST = frozenset({">=", ">", "~=", "==", "==="})
 _TOGETHER = ("torch", "torchvision")
 """Distributions of which one release fits one release of the other: they are installed by one command."""
 
@@ -56,13 +58,24 @@ def _problem(required: str, version: str | None, asked: dict[str, SpecifierSet])
     who = list(refusing)
     many = f"{who[0]} and {len(who) - 1} more require" if len(who) > 1 else f"{who[0]} requires"
     there = "it is not installed" if version is None else f"{required} {version} is installed"
-    command = f"pip install '{required}{bounds}'" if str(bounds) else f"pip install {required}"
-    if required in _TOGETHER and version is not None:
-        command = f"pip install --upgrade {' '.join(_TOGETHER)}"
     kind = "missing" if version is None else "unfit"
-    return Problem(
-        "", required, version or "", f"{many} {required}{bounds}, and {there}", kind, f"Install it: {command}"
-    )
+    fix = _fix(required, version, refusing, bounds)
+    return Problem("", required, version or "", f"{many} {required}{bounds}, and {there}", kind, fix)
+
+
+def _fix(required: str, version: str | None, refusing: dict[str, SpecifierSet], bounds: SpecifierSet) -> str:
+    if version is None:
+        return f"Install it: {origin.install(f'{required}{bounds}')}"
+    if required in _TOGETHER:
+        return f"Install it: pip install --upgrade {' '.join(_TOGETHER)}"
+    if required == "genzoo":
+        lowest = SpecifierSet(",".join(str(each) for each in bounds if each.operator in _LOWEST))
+        names = [who.partition(" ")[0] for who in refusing]
+        line = origin.upgrade(*names) if _fits(version, lowest) else origin.everything(newer=True)
+        return f"Install versions that match: {line}"
+    if origin.is_official(required):
+        return f"Install versions that match: {origin.upgrade(required)}"
+    return f"Install it: {origin.install(f'{required}{bounds}')}"
 
 
 def _fits(version: str, bounds: SpecifierSet) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from genzoo import storage
 from genzoo.errors import CorruptError, GenzooError, UsageError
+from genzoo.host import origin
 from genzoo.host.host import InstalledResource, host
 from genzoo.runs.folder import RunFolder, is_run, open_run
 
@@ -90,6 +91,6 @@ def _shipped(resource: InstalledResource) -> RunFolder:
     if len(manifests) != 1 or (stated and storage.sha256(manifests[0]) != stated):
         raise CorruptError(
             f"run: the weights of {resource.label} are not those that it declares.",
-            f"Reinstall it: pip install --force-reinstall {resource.distribution}",
+            f"Reinstall it: {origin.reinstall(resource.distribution)}",
         )
     return RunFolder(run.path, vouched=bool(stated))

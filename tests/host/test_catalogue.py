@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from genzoo.declare import Component
+import genzoo
+from genzoo.cli import execute
+from genzoo.declare import RESOURCE_KINDS, Component, Resource
 from genzoo.errors import CorruptError
 from genzoo.host import catalogue, upkeep
-from genzoo.host.catalogue import Catalogue, Entry, Verified
-from genzoo.host.installed import Installed
+from genzoo.host.catalogue import Catalogue, Entry, Shipped, Verified
+from genzoo.host.installed import Installed, InstalledResource
 from genzoo.types import Kind
 
 VERIFIED = Verified(kit="1.0", result="passed 20 of 20", version="1.0", date="2026-01-31")
@@ -23,6 +25,25 @@ def entry(name: str, distribution: str = "some-zoo", **fields: object) -> Entry:
 
 def installed(name: str, distribution: str = "some-zoo") -> Installed:
     return Installed(Component("loss", name, "a.b:C", summary="New", paper="P"), distribution, "1.0", "x")
+
+
+def resource(
+    name: str, kind: str = "recipe", distribution: str = "some-zoo", summary: str = "New"
+) -> InstalledResource:
+    return InstalledResource(Resource(kind, name, "a:b.toml", summary), distribution, "1.0", "x")
+
+
+def shipped(name: str, kind: str = "recipe", distribution: str = "some-zoo", summary: str = "New") -> Shipped:
+    return Shipped.model_validate(
+        {
+            "kind": kind,
+            "name": name,
+            "distribution": distribution,
+            "source": "s",
+            "summary": summary,
+            "tier": "community",
+        }
+    )
 
 
 WHOLE = """schema = 1
@@ -91,10 +112,77 @@ def test_comparing_tells_what_is_absent_from_what_drifted() -> None:
     assert found.unchecked == ("loss/far (absent-zoo)",)
 
 
+def test_recipes_reproductions_and_runs_are_compared_and_mended_too(tmp_path: Path) -> None:
+    listed = Catalogue(
+        plugin=(entry("a", summary="New", paper="P"),),
+        resource=(shipped("old", summary="Old"), shipped("gone"), shipped("far", "run", "absent-zoo")),
+    )
+    declared = [installed("a"), resource("old"), resource("new", "reproduction")]
+    found = upkeep.compare(listed, declared)
+    assert found.drift == (
+        "recipe/old: summary is 'Old' in the catalogue and 'New' in the declaration.",
+        "recipe/gone is listed, but some-zoo does not declare it.",
+        "reproduction/new is installed from some-zoo and not listed.",
+    )
+    assert found.unchecked == ("run/far (absent-zoo)",)
+    file = tmp_path / "registry.toml"
+    mended = upkeep.mend(listed, declared, file)
+    assert [(item.key, item.summary) for item in mended.resource] == [
+        ("recipe/old", "New"), ("reproduction/new", "New"), ("run/far", "New"),
+    ]  # fmt: skip
+    assert upkeep.compare(mended, declared).drift == ()
+    upkeep.write_catalogue(file, mended)
+    assert catalogue.read(file) == mended
+
+
+def test_what_distributions_require_of_one_another_is_held_too(tmp_path: Path) -> None:
+    listed = catalogue.catalogue()
+    assert listed.requires["genzoo-beta-vae"] == ("genzoo-losses", "genzoo-vae")
+    assert "genzoo-vae" not in listed.requires, "it requires none"
+    known = {item.distribution for item in listed.plugin}
+    assert upkeep.requirements("genzoo-nobodys", known) is None
+    declared = [installed("normalised-elbo", "genzoo-beta-vae")]
+    entries = (entry("elbo", "genzoo-losses"), entry("normalised-elbo", "genzoo-beta-vae", summary="New", paper="P"))
+    wrong = Catalogue(plugin=entries, requires={"genzoo-beta-vae": ("genzoo-mnist",)})
+    assert upkeep.compare(wrong, declared).drift == (
+        "genzoo-beta-vae: requires is ['genzoo-mnist'] in the catalogue and ['genzoo-losses'] in its metadata.",
+    )
+    mended = upkeep.mend(wrong, declared, tmp_path / "registry.toml")
+    assert mended.requires == {"genzoo-beta-vae": ("genzoo-losses",)}
+
+
+@pytest.mark.parametrize("words", [("check", "--write"), ("verify", "scheduler/constant")])
+@pytest.mark.parametrize("named", [True, False])
+def test_no_command_edits_an_installation(
+    words: tuple[str, ...],
+    named: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "site-packages/genzoo/registry.toml"
+    file.parent.mkdir(parents=True)
+    text = "schema = 1\n# as it was installed\n"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(catalogue.sysconfig, "get_path", lambda name: str(tmp_path / "site-packages"))
+    monkeypatch.setattr(catalogue, "path", lambda: file)
+    assert execute(["registry", *words, *(["--file", str(file)] if named else [])]) == 2
+    assert "must be that of a checkout" in capsys.readouterr().err
+    assert file.read_text(encoding="utf-8") == text
+    assert not catalogue.is_shipped(tmp_path / "registry.toml")
+
+
+def test_the_catalogue_inside_the_package_is_an_installations_whatever_the_folders_are() -> None:
+    package = Path(genzoo.__file__).parent
+    assert catalogue.is_shipped(package / "registry.toml")
+    assert not catalogue.is_shipped(package.parent / "registry.toml")
+
+
 def test_a_result_is_recorded_for_its_entry_alone(tmp_path: Path) -> None:
     file = tmp_path / "registry.toml"
-    upkeep.write_catalogue(file, Catalogue(plugin=(entry("a"), entry("a", "other-zoo"))))
+    upkeep.write_catalogue(file, Catalogue(plugin=(entry("a"), entry("a", "other-zoo")), resource=(shipped("r"),)))
     upkeep.record(file, {(Kind.LOSS, "a", "other-zoo"): VERIFIED})
+    assert catalogue.read(file).resource == (shipped("r"),)
     assert [item.verified for item in catalogue.read(file).plugin] == [None, VERIFIED]
 
 
@@ -110,11 +198,12 @@ def test_lookup_reads_qualified_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_shipped_catalogue_lists_every_official_plugin_and_its_folder_exists() -> None:
     root = catalogue.path().parent
-    listed = catalogue.catalogue().plugin
-    keys = [(item.kind, item.name, item.distribution) for item in listed]
-    assert keys == sorted(set(keys))
-    official = {item.distribution for item in listed if item.tier == "official"}
-    assert official <= {folder.name for folder in (root / "plugins").iterdir()}
+    for listed in (catalogue.catalogue().plugin, catalogue.catalogue().resource):
+        keys = [(item.kind, item.name, item.distribution) for item in listed]
+        assert keys == sorted(set(keys))
+        official = {item.distribution for item in listed if item.tier == "official"}
+        assert official <= {folder.name for folder in (root / "plugins").iterdir()}
+    assert {item.kind for item in catalogue.catalogue().resource} == set(RESOURCE_KINDS)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 
 import genzoo.cli as cli_package
 from genzoo.cli import COMMANDS
+from genzoo.host import origin
 
 NAMES = [
     ("plain", 2, ["Error: 'plain' is the name of a model and of a scheduler.", "model/plain or scheduler/plain"]),
@@ -88,7 +89,7 @@ def test_list_shows_the_broken_and_names_both_claimants(said) -> None:
 def test_list_all_adds_the_catalogue(said) -> None:
     listed = json.loads(said["list", "model", "--all", "--json"].stdout)
     absent = {item["name"]: item["install"] for item in listed["not_installed"]}
-    assert absent["vae"] == "pip install genzoo-vae"
+    assert absent["vae"] == origin.install("genzoo-vae")
     assert {item["kind"] for item in listed["components"]} == {"model"}
 
 
@@ -161,7 +162,7 @@ def test_doctor_names_the_extra_that_brings_a_missing_module(tmp_path: Path, fau
     found = json.loads(site.genzoo("doctor", "--quick", "--json").stdout)
     fixes = [item["fix"] for item in found["problems"] if item["kind"] == "optional"]
     assert fixes == [
-        "If you want that feature: pip install 'extra-zoo[no-such-module]'",
+        'If you want that feature: pip install "extra-zoo[no-such-module]"',
         "If you want that feature, install what provides the module 'no_such_other'.",
     ]
 

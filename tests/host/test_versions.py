@@ -14,6 +14,7 @@ from genzoo import declare
 from genzoo.compose.plan import plan
 from genzoo.declare import API_VERSION, Component
 from genzoo.errors import PluginError
+from genzoo.host import origin
 from genzoo.host.host import Host
 from genzoo.recipe import Part, Recipe
 
@@ -63,7 +64,8 @@ def test_a_core_loads_what_was_written_for_it_or_for_an_older_minor_one(
         assert problem.kind == "incompatible"
         assert problem.cause.endswith(f"is written for plugin API {stated}, this genzoo has {core}")
         newer = tuple(map(int, stated.split("."))) > tuple(map(int, core.split(".")))
-        assert problem.fix == f"Install versions that match: pip install --upgrade {'genzoo' if newer else name}"
+        line = origin.everything(newer=True) if newer else f"pip install --upgrade {name}"
+        assert problem.fix == f"Install versions that match: {line}"
     assert len(caplog.records) == (1 if refused else 0)
 
 
@@ -86,7 +88,7 @@ def test_under_the_next_major_version_none_is_and_a_run_says_so(monkeypatch: pyt
         PluginError, match=r"genzoo-vae .* is incompatible: model/vae is written for plugin API 1\.0"
     ) as caught:
         plan(Recipe(model=Part(name="vae")), host)
-    assert caught.value.hint == "Install versions that match: pip install --upgrade genzoo-vae"
+    assert caught.value.hint == f"Install versions that match: {origin.upgrade('genzoo-vae')}"
 
 
 def test_a_missing_statement_counts_as_the_first_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,5 +85,5 @@ def _read(file: str, shape: tuple[int, ...]) -> Tensor:
         f"sha256:{SHA256[file]}",
         shape,
         name="mnist",
-        hint="Install it anew: pip install --force-reinstall --no-deps genzoo-mnist.",
+        hint="Install genzoo-mnist again, from where it was installed.",
     )

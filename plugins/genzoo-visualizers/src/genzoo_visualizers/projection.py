@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genzoo.errors import PluginError, UsageError
 
-INSTALL_UMAP = "pip install 'genzoo-visualizers[umap]'"
+INSTALL_UMAP = "pip install umap-learn"
 
 
 @dataclass(frozen=True)
