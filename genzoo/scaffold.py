@@ -7,7 +7,8 @@ import re
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -40,6 +41,45 @@ _USE = {
 
 
 @dataclass(frozen=True)
+class _Like:
+    """One of the forms that a new model can have.
+
+    Args:
+        templates: File of the package → template, where they are not those of every kind.
+        dependencies: Distributions whose plugins its declaration names.
+        loss: What follows the model's name in that of an objective that the distribution also declares; empty for none.
+    """
+
+    templates: Mapping[str, str] = field(default_factory=dict[str, str])
+    dependencies: tuple[str, ...] = ()
+    loss: str = ""
+
+
+LIKE: Mapping[str, _Like] = {
+    "vae": _Like(),
+    "pixels": _Like(
+        {
+            "plugin.py": "plugin_pixels.py.txt",
+            "options.py": "model_pixels_options.py.txt",
+            "{module}.py": "model_pixels.py.txt",
+        },
+        ("genzoo-flow-prior", "genzoo-schedulers"),
+    ),
+    "gan": _Like(
+        {
+            "plugin.py": "plugin_gan.py.txt",
+            "options.py": "model_gan_options.py.txt",
+            "{module}.py": "model_gan.py.txt",
+            "game.py": "model_gan_game.py.txt",
+        },
+        ("genzoo-networks",),
+        "-game",
+    ),
+}
+"""The forms of a new model, the default first."""
+
+
+@dataclass(frozen=True)
 class Made:
     """A distribution that was made.
 
@@ -54,23 +94,28 @@ class Made:
     next_steps: list[str]
 
 
-def make(kind: Kind, name: str, out: Path) -> Made:
+def make(kind: Kind, name: str, out: Path, like: str | None = None) -> Made:
     """Makes the distribution ``genzoo-NAME`` in a new folder under ``out``.
 
     Args:
         kind: The kind of the component.
         name: Its kebab-case name.
         out: The folder to make it in, which is made where it is absent.
+        like: The form of a model, a key of `LIKE`; None for the first, and for every other kind.
 
     Raises:
-        UsageError: If the folder exists, or the name is malformed, a keyword, or taken; nothing is written.
+        UsageError: If the folder exists, the name is malformed, a keyword, or taken, or there is no such form; nothing is
+            written.
         StorageError: If the folder cannot be written.
     """
+    form = _form(kind, like)
     refuse(kind, name)
+    if form.loss:
+        refuse(Kind.LOSS, name + form.loss)
     folder = out / f"genzoo-{name}"
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"new: {folder} must not exist yet.", "Choose another name, or another folder with --out.")
-    contents = render(kind, name)
+    contents = render(kind, name, like)
     staging: Path | None = None
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -87,7 +132,7 @@ def make(kind: Kind, name: str, out: Path) -> Made:
         raise StorageError(
             f"new: {out} must be a writable folder, got {error}.", "Choose another with --out."
         ) from error
-    steps = [f"pip install -e {folder}", f"genzoo check {kind}/{name}", _USE[kind].format(name=name)]
+    steps = [f"pip install -e {folder}", f"genzoo check {_keys(kind, name, form)}", _USE[kind].format(name=name)]
     return Made(folder, sorted(contents), steps)
 
 
@@ -118,9 +163,10 @@ def refuse(kind: Kind, name: str) -> None:
         raise UsageError(f"new: {distribution} must be no distribution that exists.", fix)
 
 
-def render(kind: Kind, name: str) -> dict[str, str]:
-    """The files of the distribution: path → text."""
-    module = name.replace("-", "_")
+def render(kind: Kind, name: str, like: str | None = None) -> dict[str, str]:
+    """The files of the distribution: path → text. See `make`."""
+    module, form, compatible = name.replace("-", "_"), _form(kind, like), bounds(__version__)
+    own = {"plugin.py": "plugin.py.txt", "options.py": f"{kind}_options.py.txt", "{module}.py": f"{kind}.py.txt"}
     words = {
         "kind": str(kind),
         "name": name,
@@ -130,7 +176,8 @@ def render(kind: Kind, name: str) -> dict[str, str]:
         "class_name": "".join(part.capitalize() for part in name.split("-")),
         "hook": COMPONENT_HOOKS[kind],
         "article": "an" if str(kind)[0] in "aeiou" else "a",
-        "core": f"genzoo{bounds(__version__)}",
+        "needs": ", ".join(f'"{needed}{compatible}"' for needed in ("genzoo", *form.dependencies)),
+        "keys": _keys(kind, name, form),
         "api": API_VERSION,
         "use": _USE[kind].format(name=name),
     }
@@ -144,12 +191,23 @@ def render(kind: Kind, name: str) -> dict[str, str]:
             "LICENSE": "LICENSE.txt",
             f"{package}/__init__.py": "init.py.txt",
             f"{package}/py.typed": "py.typed.txt",
-            f"{package}/plugin.py": "plugin.py.txt",
-            f"{package}/options.py": f"{kind}_options.py.txt",
-            f"{package}/{module}.py": f"{kind}.py.txt",
+            **{f"{package}/{file.format(module=module)}": text for file, text in (own | dict(form.templates)).items()},
             f"tests/test_{module}.py": "test.py.txt",
         }.items()
     }
+
+
+def _form(kind: Kind, like: str | None) -> _Like:
+    if like is not None and kind is not Kind.MODEL:
+        raise UsageError(f"new: --like must be left out for a {kind}, got {like!r}; it is the form of a model.")
+    if like is not None and like not in LIKE:
+        raise UsageError(f"new: --like must be one of {', '.join(LIKE)}, got {like!r}.")
+    return LIKE[like or "vae"] if kind is Kind.MODEL else _Like()
+
+
+def _keys(kind: Kind, name: str, form: _Like) -> str:
+    """The components of the distribution, for `genzoo check`."""
+    return f"{kind}/{name}" + (f" loss/{name}{form.loss}" if form.loss else "")
 
 
 def bounds(version: str) -> str:

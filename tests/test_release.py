@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 import genzoo
 from genzoo.declare import API_VERSION
 from genzoo.runs.export import card
-from genzoo.scaffold import make
+from genzoo.scaffold import LIKE, make
 from genzoo.types import Kind
 
 ROOT = Path(__file__).parent.parent
@@ -307,7 +307,8 @@ def test_a_card_names_the_licences_of_weights_and_images() -> None:
 
 @pytest.mark.slow
 def test_new_plugins_pass_the_strict_type_checkers(tmp_path: Path) -> None:
-    folders = [make(kind, f"typed-{kind}", tmp_path).folder / "src" for kind in Kind]
+    forms = [*((kind, None) for kind in Kind), *((Kind.MODEL, like) for like in LIKE)]
+    folders = [make(kind, f"typed-{kind}-{like}".lower(), tmp_path, like).folder / "src" for kind, like in forms]
     path = os.pathsep.join(map(str, folders))
     packages = [str(package) for folder in folders for package in folder.iterdir()]
     checked = subprocess.run(

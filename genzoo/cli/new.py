@@ -16,8 +16,13 @@ from genzoo.cli.listing import named_kind
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path(), help="Where to make the folder; here by default."
 )
+@click.option(
+    "--like",
+    metavar="FORM",
+    help="The form of a model: vae (the default), pixels (its latents are the images), or gan (a generator with a critic).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def new(kind: str, name: str, out: Path, as_json: bool) -> None:
+def new(kind: str, name: str, out: Path, like: str | None, as_json: bool) -> None:
     """Make a plugin distribution, genzoo-NAME, that passes its checks as it stands.
 
     KIND is model, loss, prior, scheduler, visualizer, likelihood, network, dataset or metric.
@@ -27,7 +32,7 @@ def new(kind: str, name: str, out: Path, as_json: bool) -> None:
     """
     from genzoo.scaffold import make
 
-    made = make(named_kind(kind, "new"), name, out)
+    made = make(named_kind(kind, "new"), name, out, like)
     if as_json:
         console.print_json({"folder": made.folder, "files": made.files})
         return

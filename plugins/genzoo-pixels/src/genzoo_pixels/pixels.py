@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from genzoo.errors import IncompatibleError, UsageError
-from genzoo.interfaces import Likelihood, Model, Parts
+from genzoo.interfaces import Model, Parts
 from genzoo.options import NoOptions
+from genzoo.parts.dequantized import Dequantized, Exact, Space, grey_levels
 from genzoo.parts.point_mass import PointMass
 from genzoo.types import Batch, Capability, Context, Encoding, Latent, LatentSpec
-from genzoo_pixels.dequantized import Dequantized, Rounded, Space, grey_levels
 from genzoo_pixels.options import PixelsOptions
 
 
@@ -80,11 +80,3 @@ class Pixels(Model):
         grey = grey_levels(self._space.inverse(z), self._levels) if self._real else z
         image = grey.reshape(*z.shape[: z.dim() - len(event)], *self.image.shape)
         return self.likelihood((image / (self._levels - 1)).to(z.dtype if self._real else torch.float32))
-
-
-class Exact(Likelihood):
-    """The likelihood that knows the image: its raw input is the image itself."""
-
-    def distribution(self, raw: Tensor) -> Distribution:
-        """See `Likelihood.distribution`."""
-        return Rounded(raw)

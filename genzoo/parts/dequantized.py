@@ -1,4 +1,4 @@
-"""The distributions between grey levels and real numbers: uniform noise one way, rounding the other."""
+"""From grey levels to real numbers by uniform noise, and back by rounding: for models whose latents are the images."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
+
+from genzoo.interfaces.likelihood import Likelihood
 
 MARGIN = 2.0**-11
 """The part of each grey level's interval that is left out, so that rounding errors never change the level."""
@@ -120,6 +122,14 @@ class Rounded(Distribution):
         """0 where a value is the image up to rounding, −∞ elsewhere."""
         same = ((value - self._image).abs() < 1e-4).flatten(-3).all(-1)
         return torch.where(same, torch.zeros((), dtype=value.dtype, device=value.device), -torch.inf)
+
+
+class Exact(Likelihood):
+    """The likelihood that knows the image: its raw input is the image itself."""
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        """See `Likelihood.distribution`."""
+        return Rounded(raw)
 
 
 def grey_levels(y: Tensor, levels: int) -> Tensor:
