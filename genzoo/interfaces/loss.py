@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class Loss(Objective):
         - ``batch_coupled = True`` if the terms of one image depend on the others of its batch.
         - ``samples``: posterior samples an image, if not 1.
         - Optionally `diagnose`.
+        - Optionally promises, which the contract kit then holds it to: ``bound``, ``surrogates`` and ``discrepancies``.
 
     Args:
         options: The plugin's options.
@@ -38,6 +40,16 @@ class Loss(Objective):
         Report("elbo", "ELBO", "nats", "higher"),
     )
     headline = ("elbo", "higher")
+
+    bound: bool = False
+    """Whether the objective, at β = 1 where there is a β, is the negative of a lower bound on log p(x)."""
+
+    surrogates: Mapping[str, str] = MappingProxyType({})
+    """Term → why it is not what its name says: a term called ``distortion`` or ``rate`` is otherwise the measured one, at
+    β = 1."""
+
+    discrepancies: frozenset[str] = frozenset()
+    """Terms that estimate a divergence of q(z) from p(z) without bias: their mean is 0 where the two are equal."""
 
     @property
     def samples(self) -> int:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 
 from genzoo import estimators
+from genzoo.distributions import DiagonalNormal, StandardNormal
 from genzoo.testing.reference import PlainLoss
 from genzoo.types import Capability, Context
 from wrong_plugins.ledger import right, wrong
@@ -216,9 +217,127 @@ class DetachesTheLikelihood(_Terms):
         return {**found, "distortion": found["distortion"].detach()}
 
 
+@wrong("named-terms-are-measured", says="rate")
+class ForgetsTheHalf(_Terms):
+    """Its rate lacks the factor of one half."""
+
+    def changed(self, found, output, batch, context, distortion, rates):
+        return {**found, "rate": 2 * found["rate"]}
+
+
+@wrong("named-terms-are-measured", says="distortion")
+class AveragesOverPixels(_Terms):
+    """Its distortion is a mean over pixels, which makes β another one."""
+
+    def changed(self, found, output, batch, *_):
+        return {**found, "distortion": found["distortion"] / batch.image[0].numel()}
+
+
+@wrong("beta-is-a-weight")
+class SquaresBeta(PlainLoss):
+    """It multiplies by β twice."""
+
+    def quantity(self, context, name):
+        return super().quantity(context, name) ** 2
+
+
+class _Weighted(PlainLoss):
+    """A β that is an option."""
+
+    @property
+    def quantities(self):
+        return {"beta": self.options.beta}
+
+
+@wrong("schedule-replaces-configured", options="wrong_plugins.right:Weight", says="configured too")
+class AppliesBetaTwice(_Weighted):
+    """It multiplies the scheduled β by the configured one, of which it is made already; 1 hides it."""
+
+    def quantity(self, context, name):
+        scheduled = context.values.get(name)
+        return self.options.beta if scheduled is None else scheduled * self.options.beta
+
+
+@wrong("bound-reaches-the-likelihood", also=("falls-with-distortion",))
+class WeightsUpsideDown(PlainLoss):
+    """It declares a bound and takes the mean of the inverse weights."""
+
+    bound = True
+
+    @property
+    def quantities(self):
+        return {}
+
+    def terms(self, output, batch, context, distortion, rates):
+        inverse = (-estimators.log_weights(output, batch.image)).logsumexp(0) - math.log(distortion.shape[0])
+        rate = sum(level.mean() for level in rates)
+        plain = {"distortion": distortion.mean(), "rate": rate}
+        return {**plain, "importance_gain": -inverse.mean() - plain["distortion"] - rate}
+
+
+class _Discrepancy(_Terms):
+    """The elbo and an MMD with a Gaussian kernel."""
+
+    batch_coupled = True
+    requires: ClassVar = frozenset({Capability.REAL_LATENT, Capability.ONE_LEVEL})
+    discrepancies = frozenset({"mmd"})
+    diagonal = False
+
+    def changed(self, found, output, *_):
+        latent = output.latents[0]
+        x = latent.sample[0]
+        y = latent.prior.rsample(x.shape[: x.dim() - 1 - len(latent.prior.batch_shape)])
+        x, y = (z if z.dtype.itemsize > 2 else z.float() for z in (x, y))
+        return {**found, "mmd": self.mean(x, x, same=True) + self.mean(y, y, same=True) - 2 * self.mean(x, y)}
+
+    def mean(self, a, b, same=False):
+        kernel = (-0.5 * (a[:, None] - b[None]).square().sum(-1)).exp()
+        if not same or self.diagonal or len(a) == 1:
+            return kernel.mean()
+        return (kernel.sum() - kernel.diagonal().sum()) / (len(a) * (len(a) - 1))
+
+
+@wrong("discrepancy-unbiased")
+class KeepsTheDiagonal(_Discrepancy):
+    """Its discrepancy has the diagonal of the kernels in it, and it lists it as unbiased."""
+
+    diagonal = True
+
+
+@wrong("gradient-reaches-the-prior", also=("gradient-reaches-both-sides",))
+class DetachesThePrior(PlainLoss):
+    """It holds the prior fixed."""
+
+    def forward(self, output, batch, context=None):
+        def held(prior):
+            if not isinstance(prior, DiagonalNormal) or isinstance(prior, StandardNormal):
+                return prior
+            return DiagonalNormal(prior.mean.detach(), prior.log_variance.detach(), len(prior.event_shape))
+
+        latents = tuple(replace(latent, prior=held(latent.prior)) for latent in output.latents)
+        return super().forward(replace(output, latents=latents), batch, context)
+
+
+@right()
+class UnbiasedDiscrepancy(_Discrepancy):
+    """The elbo and an unbiased discrepancy, which it lists as one."""
+
+
+@right()
+class PerPixel(_Terms):
+    """Its distortion is a mean over pixels, which it says."""
+
+    surrogates: ClassVar = {"distortion": "averaged over pixels"}
+
+    def changed(self, found, output, batch, *_):
+        return {**found, "distortion": found["distortion"] / batch.image[0].numel()}
+
+
 @right()
 class ImportanceWeighted(PlainLoss):
     """The importance-weighted bound, its remainder a term of its own, without β."""
+
+    bound = True
 
     @property
     def samples(self):

@@ -19,6 +19,12 @@ class Length(Options):
     epochs: float = Field(3, ge=0, le=1000, description="Length of the ramp, in epochs.")
 
 
+class Weight(Options):
+    """Weight of the rate."""
+
+    beta: float = Field(1.0, ge=0, le=1e6, description="Weight of the rate.")
+
+
 class Ramp(Scheduler):
     """From 0 to 1 in three epochs."""
 

@@ -28,6 +28,7 @@ class NormalisedElbo(Loss):
         Higgins et al. 2017, *β-VAE*, section 4.2: β_norm = β M / N.
     """
 
+    surrogates = {"rate": "weighted by β N / M"}  # noqa: RUF012
     options: NormalisedElboOptions
 
     @property

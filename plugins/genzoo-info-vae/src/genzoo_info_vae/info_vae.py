@@ -44,6 +44,10 @@ class InfoVAE(Loss):
     batch_coupled = True
     options: InfoVAEOptions
 
+    def __init__(self, options: InfoVAEOptions) -> None:
+        super().__init__(options)
+        self.discrepancies = frozenset({"mmd"} if options.unbiased else set())
+
     @property
     def quantities(self) -> Mapping[str, float]:
         """See `Loss.quantities`."""

@@ -47,6 +47,7 @@ class ImportanceWeighted(Loss):
     requires = frozenset({Capability.REAL_LATENT})
     forbids = frozenset({Capability.DETERMINISTIC_POSTERIOR})
     exact_density = True
+    bound = True
     options: ImportanceWeightedOptions
 
     def __init__(self, options: ImportanceWeightedOptions) -> None:

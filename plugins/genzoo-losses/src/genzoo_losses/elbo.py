@@ -44,6 +44,13 @@ class Elbo(Loss):
     def __init__(self, options: ElboOptions) -> None:
         super().__init__(options)
         self.batch_coupled = options.free_bits > 0 or options.capacity is not None
+        surrogates: dict[str, str] = {}
+        if options.distortion_per == "pixel":
+            surrogates["distortion"] = "averaged over pixels"
+        if self.batch_coupled:
+            surrogates["rate"] = "the distance to a capacity" if options.capacity is not None else "free bits"
+        self.surrogates = surrogates
+        self.bound = not surrogates
         if options.free_bits_per == "dimension":
             self.requires = frozenset({Capability.FACTORISED_POSTERIOR})
 
