@@ -206,10 +206,16 @@ class Run:
 
     def __getstate__(self) -> dict[str, Any]:
         """Where the run lies, not its weights, which are read again; by its own plugins, where it is read."""
-        return {"folder": self.path.absolute(), "best": self.best, "data": self.data}
+        return {
+            "folder": self.path.absolute(),
+            "vouched": self.folder.vouched,
+            "best": self.best,
+            "data": self.data,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(RunFolder(state["folder"]), best=state["best"], data=state["data"])
+        folder = RunFolder(state["folder"], vouched=state.get("vouched", False))
+        self.__init__(folder, best=state["best"], data=state["data"])
 
     def choice(self, kind: Kind, name: str, options: Mapping[str, Any]) -> Choice:
         """A component with typed options, as it can be added to this run."""

@@ -10,6 +10,8 @@ import io
 import json
 import lzma
 import re
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -163,11 +165,25 @@ UNREADABLE_ZIP = (
     OverflowError,
     MemoryError,
     SyntaxError,  # An array's header, which numpy parses as Python.
+    tokenize.TokenError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
 )
 """What numpy and zipfile raise of a file that is damaged or made to harm."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, for the middle of a sentence; its name where it says nothing.
+
+    Example:
+        >>> reason(ValueError("no magic number.")), reason(EOFError()), reason(MemoryError())
+        ('no magic number', 'EOFError', 'more than fits in memory')
+    """
+    if isinstance(error, MemoryError):
+        return "more than fits in memory"
+    return str(error).strip().rstrip(".") or type(error).__name__
 
 
 def refuse_large_arrays(data: bytes, most: int = MOST_ARRAY_BYTES) -> None:

@@ -315,6 +315,26 @@ def test_a_loaded_run_can_be_copied(run: genzoo.Run, again: Any, images: torch.T
     assert (found.best, found.path) == (run.best, run.path.absolute())
 
 
+@pytest.mark.parametrize(
+    "again", [lambda run: pickle.loads(pickle.dumps(run)), copy.deepcopy], ids=["pickle", "deepcopy"]
+)
+def test_a_shipped_run_is_vouched_for_after_it_was_pickled(again: Any, caplog: pytest.LogCaptureFixture) -> None:
+    shipped = genzoo.load("zoo:report-vae")
+    found = again(shipped)
+    assert found.folder.vouched
+    assert torch.equal(found.sample(2, seed=0), shipped.sample(2, seed=0))
+    assert not caplog.messages
+
+
+def test_a_run_of_ones_own_is_not_vouched_for_by_pickling_it(run: genzoo.Run) -> None:
+    state = run.__getstate__()
+    assert not pickle.loads(pickle.dumps(run)).folder.vouched
+    del state["vouched"]  # As an earlier release wrote it.
+    older = genzoo.Run.__new__(genzoo.Run)
+    older.__setstate__(state)
+    assert not older.folder.vouched
+
+
 @pytest.mark.slow
 def test_a_run_is_unpickled_in_another_process_and_folder(run: genzoo.Run, tmp_path: Path) -> None:
     (tmp_path / "run.pkl").write_bytes(pickle.dumps(run))

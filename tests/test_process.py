@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import torch
 
 import genzoo
 from genzoo import process
+from genzoo.host import trial
 from genzoo.process import own_state
+from genzoo.testing import prober
 
 SMALL: dict[str, Any] = {
     "data": "digits",
@@ -234,3 +237,23 @@ def test_warnings_as_errors_break_neither_the_import_nor_a_run() -> None:
     code = "import genzoo; genzoo.load('zoo:report-vae').sample(1); print('drawn')"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "drawn\n", done.stderr
+
+
+SHADOWS = ("json", "random", "pickle", "tempfile", "numpy", "signal", "contextlib", "traceback")
+
+
+@pytest.mark.parametrize("what", ["probe", "trial"])
+def test_no_file_of_the_current_folder_is_imported(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SHADOWS:
+        (tmp_path / f"{name}.py").write_text(f"open('{name}.txt', 'w'); raise RuntimeError('not the real {name}')")
+    monkeypatch.chdir(tmp_path)
+    if what == "probe":
+        prober.stop()
+        found = prober.ask("import", torch=False, module="genzoo_vae.plugin")
+        prober.stop()
+        assert "error" not in found, found
+    else:
+        points = [point for point in entry_points(group="genzoo.plugins") if point.value.startswith("genzoo_vae")]
+        assert points
+        assert trial.try_declarations(points) == {}
+    assert not list(tmp_path.glob("*.txt"))

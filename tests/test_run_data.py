@@ -25,7 +25,9 @@ from genzoo.parts.mapped import map_images
 from genzoo.recipe import Part, Recipe
 from genzoo.runs.data import RunData
 from genzoo.runs.export import export_run
+from genzoo.runs.find import find_run
 from genzoo.runs.folder import RunFolder
+from genzoo.runs.load import load_run
 from genzoo.types import Split
 
 TINY = ["--network", "mlp", "--network.hidden", "8", "--epochs", "1", "--batch-size", "8", "--device", "cpu"]
@@ -68,6 +70,19 @@ def place(trained: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 def record(run: Path) -> dict[str, Any]:
     return json.loads((run / "run.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["report-vae", "report-cvae"])
+def test_a_shipped_run_says_which_images_it_was_trained_on(name: str) -> None:
+    warned: list[str] = []
+    loaded = load_run(find_run(f"zoo:{name}"), host(), warn=warned.append)
+    record = loaded.folder.record()
+    assert record["data"]["splits"].keys() == record["images"].keys() == {"train", "test"}
+    assert not {"places", "folder"} & record["data"].keys()
+    for split in record["images"]:
+        assert len(loaded.data.split(split)) == record["images"][split]
+    assert loaded.data.differences == warned == []
+    assert loaded.data.record()["splits"] == record["data"]["splits"]
 
 
 def test_what_a_run_is_trained_on_is_recorded(place: tuple[Path, Path]) -> None:

@@ -75,7 +75,7 @@ def _try(point: EntryPoint, seconds: float) -> list[Problem]:
         ended = ""
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _CHILD, json.dumps(sys.path), *words],
+                [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

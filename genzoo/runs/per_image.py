@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genzoo import storage
-from genzoo.bounded import UNREADABLE_ZIP, refuse_large_arrays
+from genzoo.bounded import UNREADABLE_ZIP, reason, refuse_large_arrays
 from genzoo.errors import CorruptError
 from genzoo.runs.folder import RunFolder
 
@@ -78,7 +78,9 @@ def read(run: RunFolder, key: str) -> dict[str, NDArray[Any]] | None:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             found = {name: stored[name] for name in _ARRAYS}
     except UNREADABLE_ZIP as error:
-        raise CorruptError(f"run: {path} cannot be read: {error}.", "Measure it again with `genzoo eval`.") from None
+        raise CorruptError(
+            f"run: {path} cannot be read: {reason(error)}.", "Measure it again with `genzoo eval`."
+        ) from None
     sizes = {array.shape for array in found.values()}
     if (
         len(sizes) != 1

@@ -44,7 +44,8 @@ def start() -> None:
 def _process(torch: bool) -> subprocess.Popen[str]:
     running = _processes.get(torch)
     if running is None or running.poll() is not None:
-        command = [sys.executable, "-W", "ignore", "-m", "genzoo.testing.probe", *(["--torch"] if torch else [])]
+        # -P: a file of the current folder that is called json.py is not json.
+        command = [sys.executable, "-P", "-W", "ignore", "-m", "genzoo.testing.probe", *(["--torch"] if torch else [])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(item for item in sys.path if item)}
         running = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, encoding="utf-8"

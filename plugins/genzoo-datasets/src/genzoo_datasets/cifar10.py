@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -12,12 +11,14 @@ import torch
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
+from genzoo.bounded import reason
 from genzoo.errors import CorruptError
 from genzoo.parts.cache import cache_folder
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
 from genzoo_datasets.fetch import check_md5, fetch
 from genzoo_datasets.options import FetchedOptions
+from genzoo_datasets.unpack import UNREADABLE_ARCHIVE
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
@@ -68,8 +69,8 @@ def _records(archive: Path, names: tuple[str, ...]) -> list[Tensor]:
                     found[name] = content.read()
                 if len(found) == len(names):
                     break
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise CorruptError(f"cifar10: {archive} must be a whole archive, got {error}.", hint) from error
+    except UNREADABLE_ARCHIVE as error:
+        raise CorruptError(f"cifar10: {archive} must be a whole archive, got {reason(error)}.", hint) from error
     for name in names:
         if not found.get(name) or len(found[name]) % _RECORD:
             raise CorruptError(f"cifar10: {name} in {archive} must be records of {_RECORD} bytes.", hint)

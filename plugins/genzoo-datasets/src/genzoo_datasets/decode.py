@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
-from genzoo.errors import CorruptError, UsageError
+from genzoo.bounded import UNREADABLE_ZIP, reason
+from genzoo.errors import CorruptError, GenzooError, UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 """Names that end otherwise are no images."""
@@ -25,6 +25,7 @@ GREY = frozenset({"1", "L", "LA", "La"})
 """Modes of images that are stored grey."""
 
 _ALPHA = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
+_SRGB_GAMMA = 1 / 2.2
 _BITS_PER_SAMPLE = 258
 """The tag of a TIFF file."""
 
@@ -132,7 +133,7 @@ class Decoder:
             if file.path not in self._archives:
                 self._archives[file.path] = zipfile.ZipFile(file.path)
             stored = self._archives[file.path].read(file.member)
-        except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except UNREADABLE_ZIP as error:
             raise _undecodable(file, self._target.dataset, error) from error
         return opened(io.BytesIO(stored), file, self._target.dataset)
 
@@ -147,6 +148,15 @@ def shape_of(file: ImageFile, dataset: str) -> tuple[int, int, int]:
 def has_alpha(image: Image.Image) -> bool:
     """Whether an image has an alpha channel or a transparent colour."""
     return image.mode in _ALPHA or "transparency" in image.info
+
+
+def has_other_profile(image: Image.Image) -> bool:
+    """Whether an image says that its numbers are not those of sRGB: by a colour profile, or a PNG's gamma."""
+    profile = image.info.get("icc_profile")
+    if isinstance(profile, bytes):
+        return not any("sRGB".encode(coding) in profile for coding in ("ascii", "utf-16-be"))
+    gamma = image.info.get("gamma")
+    return isinstance(gamma, float) and "srgb" not in image.info and abs(gamma - _SRGB_GAMMA) > 0.01
 
 
 def refuse_deep(stored: Image.Image, file: ImageFile, dataset: str) -> None:
@@ -192,10 +202,12 @@ def opened(content: str | io.BytesIO, file: ImageFile, dataset: str) -> Image.Im
             refuse_deep(stored, file, dataset)
             # Decodes, so that a damaged file is found here.
             return ImageOps.exif_transpose(stored)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except GenzooError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever their parsing comes upon.
         raise _undecodable(file, dataset, error) from error
 
 
 def _undecodable(file: ImageFile, dataset: str, error: Exception) -> CorruptError:
     then = f"Delete {file.path} to fetch it anew." if file.member else f"Replace or delete {file}."
-    return CorruptError(f"{dataset}: {file} must be an image that can be decoded, got {error}.", then)
+    return CorruptError(f"{dataset}: {file} must be an image that can be decoded, got {reason(error)}.", then)

@@ -11,11 +11,11 @@ from pathlib import Path
 from PIL import Image
 
 from genzoo import storage
-from genzoo.errors import StorageError
+from genzoo.errors import GenzooError, StorageError
 from genzoo.parts.cache import cache_folder
-from genzoo_datasets.decode import GREY, ImageFile, has_alpha, refuse_deep
+from genzoo_datasets.decode import GREY, ImageFile, has_alpha, has_other_profile, refuse_deep
 
-VERSION = 1
+VERSION = 2
 """To be raised whenever the same files would be told otherwise."""
 
 _MANY = 10_000
@@ -32,6 +32,7 @@ class Inspection:
         colour: Stored in colour.
         alpha: With an alpha channel or a transparent colour.
         pages: With further pages or frames.
+        profile: With a colour profile, or a gamma, other than that of sRGB.
         inks: Stored as CMYK, YCbCr or the like, without being JPEG's own coding.
         least: Smallest height and width.
         greatest: Greatest height and width.
@@ -41,6 +42,7 @@ class Inspection:
     colour: int = 0
     alpha: int = 0
     pages: int = 0
+    profile: int = 0
     inks: int = 0
     least: tuple[int, int] = (1 << 30, 1 << 30)
     greatest: tuple[int, int] = (0, 0)
@@ -59,10 +61,14 @@ class Inspection:
                 width, height = reversed(stored.size) if turned else stored.size
                 pages = getattr(stored, "n_frames", 1) > 1
                 grey, alpha, inks = stored.mode in GREY, has_alpha(stored), stored.mode in ("CMYK", "YCbCr")
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+                profile = not inks and has_other_profile(stored)
+        except GenzooError:
+            raise
+        except Exception:  # Whatever Pillow's parsing comes upon.
             return
         self.grey, self.colour = self.grey + grey, self.colour + (not grey)
         self.alpha, self.pages, self.inks = self.alpha + alpha, self.pages + pages, self.inks + inks
+        self.profile += profile
         self.least = (min(self.least[0], height), min(self.least[1], width))
         self.greatest = (max(self.greatest[0], height), max(self.greatest[1], width))
 
@@ -78,6 +84,11 @@ class Inspection:
             told.append(f"{_images(self.alpha)} an alpha channel: what is transparent is laid on white.")
         if self.pages:
             told.append(f"{_images(self.pages)} further pages or frames: the first of each is read.")
+        if self.profile:
+            told.append(
+                f"{_images(self.profile)} a colour profile or gamma other than sRGB's: it is not applied, the stored "
+                "numbers are read."
+            )
         if self.inks:
             told.append(f"{_images(self.inks)} the colours of ink: RGB is computed without a colour profile.")
         if self.grey and self.colour and channels == 3 and not chosen:
@@ -123,7 +134,7 @@ def inspect(paths: Sequence[str], digest: str, dataset: str) -> Inspection:
 def _read(kept: Path) -> Inspection | None:
     with suppress(OSError, ValueError, TypeError, KeyError):
         told = json.loads(kept.read_bytes())
-        counts = {name: int(told[name]) for name in ("grey", "colour", "alpha", "pages", "inks")}
+        counts = {name: int(told[name]) for name in ("grey", "colour", "alpha", "pages", "profile", "inks")}
         (a, b), (c, d) = told["least"], told["greatest"]
         return Inspection(**counts, least=(int(a), int(b)), greatest=(int(c), int(d)))
     return None

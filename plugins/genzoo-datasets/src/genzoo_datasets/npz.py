@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genzoo.bounded import UNREADABLE_ZIP, reason
 from genzoo.errors import CorruptError, UsageError
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
@@ -185,7 +184,8 @@ def load_arrays(path: str) -> Mapping[str, Array]:
         # Opened here, because numpy leaves the file open where it refuses it.
         with Path(path).expanduser().open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, TypeError) as error:
+    except (*UNREADABLE_ZIP, AttributeError, TypeError) as error:
         raise CorruptError(
-            f"npz: {path} must be a whole .npz file of plain arrays, got {error}.", "Write it anew with numpy.savez."
+            f"npz: {path} must be a whole .npz file of plain arrays, got {reason(error)}.",
+            "Write it anew with numpy.savez.",
         ) from error

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from genzoo.errors import CorruptError, StorageError
+from genzoo.bounded import UNREADABLE_ZIP, reason
+from genzoo.errors import CorruptError, GenzooError, StorageError
 from genzoo.parts.cache import cache_folder
+
+UNREADABLE_ARCHIVE = (*UNREADABLE_ZIP, tarfile.TarError)
+"""What reading an archive raises where it is damaged, encrypted, packed by an unknown method or made to harm."""
+
+_BLOCK = 2**20
+"""Bytes of a member that are held in memory."""
 
 
 def unpacked(archive: Path) -> Path:
@@ -40,14 +46,14 @@ def unpacked(archive: Path) -> Path:
         raise StorageError(f"unpack: {target.parent} must be writable, got {error}.", "Set GENZOO_DATA.") from error
     try:
         for name, content in _members(archive):
-            place = staging / _checked(name, archive)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("xb") as file:
-                shutil.copyfileobj(content, file)
+            _write(staging / _checked(name, archive), content, archive)
         if not target.is_dir():
             staging.rename(target)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, FileExistsError) as error:
-        raise CorruptError(f"unpack: {archive} must be a whole archive, got {error}.", "Fetch it anew.") from error
+    except UNREADABLE_ARCHIVE as error:
+        raise CorruptError(
+            f"unpack: {archive} must be a whole archive without a password, got {reason(error)}.",
+            "Fetch it anew, or unpack it by hand and name the folder.",
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
@@ -56,6 +62,35 @@ def unpacked(archive: Path) -> Path:
 def is_archive(path: Path) -> bool:
     """Whether a file is one that `unpacked` reads."""
     return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+
+
+def _write(place: Path, content: IO[bytes], archive: Path) -> None:
+    """Write one member; that the disk refuses says nothing about the archive."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = place.open("xb")
+    except (FileExistsError, NotADirectoryError):
+        raise CorruptError(
+            f"unpack: members of {archive} must have names of their own, got {place.name!r} twice.",
+            "Unpack it by hand and name the folder.",
+        ) from None
+    except OSError as error:
+        raise _unwritten(place, error) from error
+    with file:
+        while block := content.read(_BLOCK):
+            try:
+                file.write(block)
+                file.flush()
+            except OSError as error:
+                raise _unwritten(place, error) from error
+
+
+def _unwritten(place: Path, error: OSError) -> GenzooError:
+    if error.errno == errno.ENAMETOOLONG:
+        return CorruptError(f"unpack: names in an archive must be ones that the system takes, got {place.name!r}.")
+    return StorageError(
+        f"unpack: {place.parent} must be writable, got {reason(error)}.", "Free the disk, or set GENZOO_DATA."
+    )
 
 
 def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
