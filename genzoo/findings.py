@@ -40,6 +40,16 @@ OVERFIT_SHARE = 0.25
 EARLY_STEPS, EARLY_EPOCHS = 400, 10
 """A run of fewer steps and fewer epochs than these is a quick look, whose latents may not be in use yet."""
 
+FEW_STEPS = 200
+"""A run of fewer steps than this is a quick look however many epochs it has."""
+
+NOISE = 2.0
+"""Images whose leading direction varies less than this many times as much as the average one share no structure."""
+
+NOTHING_LEFT = 0.05
+"""Where a decoder that does without its latents is nearer to a perfect one than this part of what could be gained at most,
+there is nothing left for them to say."""
+
 Severity = Literal["good", "note", "fault"]
 
 
@@ -137,8 +147,12 @@ class Evidence:
             on training images.
         floor: The least distortion that any output has of these images, such as the entropy of grey pixels under a
             Bernoulli.
+        train_baseline: The same of training images, and ``train_spread`` its standard deviation over them; None where
+            the model is judged on training images.
         spread: Standard deviation of the baseline's distortion over images.
         alike: Whether all images are the same.
+        leading: How many times as much test images vary along the training images' leading principal direction as along
+            an average one; None for few images or pixels.
         gain: Baseline minus distortion, paired over images.
         train_gain: The same on training images.
         use: By how many nats the distortion rises when each image is decoded from the latents of another.
@@ -160,7 +174,10 @@ class Evidence:
     baseline: float | None = None
     floor: float | None = None
     spread: float = 0.0
+    train_baseline: float | None = None
+    train_spread: float = 0.0
     alike: bool = False
+    leading: float | None = None
     gain: Margin | None = None
     train_gain: Margin | None = None
     use: Margin | None = None
@@ -174,7 +191,8 @@ class Evidence:
     @property
     def early(self) -> bool:
         """Whether this was a quick look: too few steps to tell whether the latents will be used."""
-        return (self.steps or math.inf) < EARLY_STEPS and (self.epochs or 1) < EARLY_EPOCHS
+        steps = self.steps or math.inf
+        return steps < FEW_STEPS or (steps < EARLY_STEPS and (self.epochs or 1) < EARLY_EPOCHS)
 
     @property
     def scale(self) -> float:
@@ -196,8 +214,34 @@ class Evidence:
         """Whether the decoder needs the latents of the very image: what it draws without them costs nats."""
         known = [use for use in (self.use, self.train_use) if use is not None]
         if known:
-            return any(use.mean > LEAST_USE and use.mean > _finite(use.error) for use in known)
+            return any(use.mean > LEAST_USE and use.mean > 2 * _finite(use.error) for use in known)
         return self.rate >= LEAST_RATE and any(level.varies for level in self.levels)
+
+    @property
+    def noise(self) -> bool:
+        """Whether the latents are not in use and the images share nothing that they could say."""
+        return not self.used and self.leading is not None and self.leading < NOISE
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the test images are of another kind: on average they are farther from the best constant image of the
+        training set than nearly all training images are."""
+        if self.baseline is None or self.train_baseline is None or self.images < 20:
+            return False
+        return self.baseline - self.train_baseline > max(LEAST_SCALE, 2 * self.train_spread)
+
+    @property
+    def sated(self) -> bool:
+        """Whether the decoder does without its latents and is all but perfect, since the label says everything."""
+        if self.used or self.flat or self.label_use is None or self.floor is None or self.gain is None:
+            return False
+        return self.gain.mean > (1 - NOTHING_LEFT) * self.scale
+
+    @property
+    def wasteful(self) -> bool:
+        """Whether the latents are used, and distortion and rate together exceed the distortion of a constant image."""
+        known = self.baseline is not None and self.used and not self.worse_than_constant
+        return known and self.distortion + self.rate > (self.baseline or 0.0)
 
     @property
     def worse_than_constant(self) -> bool:
@@ -225,7 +269,7 @@ class Evidence:
     @property
     def starved(self) -> bool:
         """Whether the model makes too little of its latents, or of some level of them, and had the time to."""
-        if self.early or self.alike or self.worse_than_constant:
+        if self.early or self.alike or self.shifted or self.noise or self.worse_than_constant or self.sated:
             return False
         dead = len(self.levels) > 1 and any(level.dead for level in self.levels)
         return not self.used or dead or (self.weak and not self.overfitted)

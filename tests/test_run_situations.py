@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 import genzoo
@@ -58,7 +59,8 @@ class Situation:
     def run(self, folder: Path) -> Run:
         """Train it."""
         given = self.train(folder) if callable(self.train) else self.train
-        return genzoo.run(self.model, out=folder / "runs", **{**TRAIN, **given})
+        train = {name: value for name, value in {**TRAIN, **given}.items() if value is not None}
+        return genzoo.run(self.model, out=folder / "runs", **train)
 
 
 def vae(dims: int) -> Any:
@@ -86,6 +88,48 @@ def alike(folder: Path) -> dict[str, Any]:
     return {**npz(folder, np.repeat(image, 300, 0)), "epochs": 60}
 
 
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    stored = load_digits()
+    return (stored.images / 16 * 255).round().astype(np.uint8), stored.target
+
+
+def prototypes(folder: Path) -> dict[str, Any]:
+    """Each digit is the mean of its class, so that the label says all."""
+    images, labels = digits()
+    means = np.stack([images[labels == label].mean(0) for label in range(10)]).astype(np.uint8)
+    return {**npz(folder, means[labels], labels), "epochs": 40}
+
+
+def one_class(folder: Path) -> dict[str, Any]:
+    images, labels = digits()
+    return npz(folder, images[labels == 3], np.zeros(int((labels == 3).sum()), np.int64))
+
+
+def inverted(folder: Path) -> dict[str, Any]:
+    return npz(folder, 255 - digits()[0])
+
+
+def inverted_test(folder: Path) -> dict[str, Any]:
+    images, _ = digits()
+    np.savez(folder / "images.npz", train_images=images[:1500], test_images=255 - images[1500:])
+    return {"data": ("npz", {"path": str(folder / "images.npz")}), "epochs": 10}
+
+
+def noise(folder: Path) -> dict[str, Any]:
+    return npz(folder, np.random.default_rng(0).integers(0, 256, (1500, 8, 8), dtype=np.uint8))
+
+
+def starting(part: str, **first: Any) -> Callable[[Path], dict[str, Any]]:
+    """A run from the weights of another, with a part frozen."""
+
+    def train(folder: Path) -> dict[str, Any]:
+        before = genzoo.run(vae(8), out=folder / "runs", **{**TRAIN, **first})
+        return {"init": before.path, "freeze": (part,), "epochs": 15}
+
+    return train
+
+
+GAN: dict[str, Any] = {"lr": None, "epochs": 60}
 HEALTHY = ("collapsed", "hardly", "over-fitted", "not trained", "dead", "Try")
 COLLAPSED = ("The latents are in use", "healthy", "not trained", "over-fitted")
 SITUATIONS = [
@@ -221,6 +265,148 @@ SITUATIONS = [
     ),
     Situation("colour, healthy", vae(8), lambda folder: {**blobs(folder, colour=True), "epochs": 60}, no=HEALTHY),
     Situation("images all alike", vae(4), alike, begins="All images are the same", no=("collapsed", "Try")),
+    Situation(
+        "CVAE, a label that says everything",
+        ("cvae", {"latent_dim": 4}),
+        prototypes,
+        begins="The latents are not in use, and nothing is left for them to say",
+        no=("collapsed", "Try"),
+    ),
+    Situation(
+        "CVAE, 64 dimensions and β = 0",
+        ("cvae", {"latent_dim": 64}),
+        {"loss": ("elbo", {"beta": 0})},
+        says=("The label is ignored", "cost more than they save", "a --loss.beta above 0"),
+        no=("collapsed", "healthy"),
+    ),
+    Situation(
+        "CVAE, 146 images of one class",
+        ("cvae", {"latent_dim": 4}),
+        one_class,
+        begins="The latents are not in use yet",
+        says=("100 steps are too few",),
+        no=("collapsed", "Try", "label"),
+    ),
+    Situation("healthy, dark on white", vae(8), inverted, no=HEALTHY),
+    Situation(
+        "test images of another kind",
+        vae(8),
+        inverted_test,
+        begins="The test images are unlike the training images",
+        no=("not trained", "over-fitted", "--epochs"),
+    ),
+    Situation(
+        "noise", vae(8), noise, begins="The posterior has collapsed", says=("as in noise",), no=("Try", "healthy")
+    ),
+    Situation(
+        "a scale that is too small",
+        vae(8),
+        {"likelihood": ("gaussian", {"scale": 0.001})},
+        says=("σ is 0.001 (fixed)", "--likelihood.scale 0.1", "--likelihood.learn optimal"),
+        no=("healthy",),
+    ),
+    Situation(
+        "VampPrior, collapsed by β = 100",
+        vae(8),
+        {"prior": ("vampprior", {"pseudo_inputs": 50}), "loss": ("elbo", {"beta": 100}), "epochs": 30},
+        begins="The posterior has collapsed",
+        says=("0 of 8 latent units in use", "a lower --loss.beta"),
+        no=COLLAPSED,
+    ),
+    Situation("healthy, VampPrior", vae(8), {"prior": ("vampprior", {"pseudo_inputs": 50})}, no=HEALTHY),
+    Situation(
+        "ladder, all levels dead",
+        ("ladder-vae", {"latent_dims": (4, 8), "widths": (16, 32)}),
+        {"loss": ("elbo", {"beta": 100})},
+        begins="The posterior has collapsed",
+        says=("0 of 12 latent units in use", "a lower --loss.beta"),
+        no=(*COLLAPSED, "is dead"),
+    ),
+    Situation(
+        "IWAE, a wide likelihood",
+        vae(8),
+        {"loss": ("iwae", {"samples": 5}), "likelihood": ("gaussian", {"scale": 3.0})},
+        begins="The posterior has collapsed",
+        says=("a smaller --likelihood.scale",),
+        no=COLLAPSED,
+    ),
+    Situation(
+        "free bits above all that can be saved",
+        vae(8),
+        {"loss": ("elbo", {"free_bits": 60.0})},
+        says=("cost more than they save", "60 nats of rate cost nothing", "fewer free bits"),
+        no=("healthy", "collapsed"),
+    ),
+    Situation(
+        "GECO, a target that is reached",
+        vae(8),
+        {"loss": ("geco", {"target": 25.0}), "epochs": 60},
+        says=("The target of 25 nats is reached.",),
+        no=("collapsed", "Try"),
+    ),
+    Situation(
+        "GECO, a target below a perfect decoder",
+        vae(8),
+        {"loss": ("geco", {"target": 5.0})},
+        says=("lies below the 13.", "the weight only grows", "a higher --loss.target"),
+        no=("collapsed", "healthy"),
+    ),
+    Situation(
+        "GECO, a target that needs no latents",
+        vae(8),
+        {"loss": ("geco", {"target": 60.0}), "epochs": 30},
+        begins="The posterior has collapsed",
+        says=("needs no latents", "a lower --loss.target"),
+        no=COLLAPSED,
+    ),
+    Situation(
+        "β-TC, β = 100",
+        vae(8),
+        {"loss": ("beta-tc", {"beta": 100}), "epochs": 30},
+        begins="The posterior has collapsed",
+        says=("their total correlation by 100", "--loss.beta"),
+        no=COLLAPSED,
+    ),
+    Situation(
+        "a warm-up longer than the run",
+        vae(8),
+        {"scheduler": {"beta": ("linear-warmup", {"epochs": 200})}},
+        says=("β has come to 0.1 only: its schedule takes 200 epochs", "a shorter warm-up"),
+        no=("collapsed", "higher --loss.beta"),
+    ),
+    Situation(
+        "a frozen decoder that was never trained",
+        vae(8),
+        starting("decoder", lr=1e-9, epochs=1),
+        begins="The model is not trained",
+        says=("What was frozen (decoder)", "training without --freeze"),
+        no=("in use", "collapsed"),
+    ),
+    Situation(
+        "a frozen encoder that was never trained",
+        vae(8),
+        starting("encoder", lr=1e-9, epochs=1),
+        begins="The",
+        says=("What was frozen (encoder)", "training without --freeze"),
+        no=("healthy",),
+    ),
+    Situation("healthy, a frozen decoder that was trained", vae(8), starting("decoder"), no=HEALTHY),
+    Situation(
+        "GAN that draws few kinds",
+        ("gan", {"latent_dim": 8}),
+        {**GAN, "loss": ("adversarial", {"lr": 5e-2, "critic_lr": 1e-4}), "epochs": 20},
+        begins="The samples",
+        says=("near to 0% of these", "other learning rates"),
+        no=("spread like the data",),
+    ),
+    Situation(
+        "GAN whose generator stands still",
+        ("gan", {"latent_dim": 8}),
+        {**GAN, "loss": ("adversarial", {"lr": 1e-9}), "epochs": 10},
+        begins="The",
+        says=("near to 0% of these", "Try"),
+        no=("spread like the data",),
+    ),
 ]
 
 

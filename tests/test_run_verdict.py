@@ -18,11 +18,17 @@ from genzoo.interfaces import Dataset, RunView
 from genzoo.options import NoOptions
 from genzoo.parts.baseline import constant_output
 from genzoo.randomness import seeded
-from genzoo.runs import closing
 from genzoo.testing.reference import BernoulliPixels
-from genzoo.training.evidence import decode_in_ways, gather, levels_in_use
+from genzoo.training import closing
+from genzoo.training.drawn import Drawn, coverage, drawn_findings
+from genzoo.training.evidence import decode_in_ways, gather, leading, levels_in_use
 from genzoo.training.verdict import core_findings, paragraph
 from genzoo.types import Batch, Capability, Encoding, ImageSpec, Latent, LatentSpec, ModelOutput, Split
+from genzoo_likelihoods.gaussian import Gaussian
+from genzoo_likelihoods.options import GaussianOptions
+from genzoo_losses.elbo import Elbo
+from genzoo_losses.geco import Geco
+from genzoo_losses.options import ElboOptions, GecoOptions
 
 SPEC = ImageSpec((1, 2, 2), classes=3)
 
@@ -388,6 +394,173 @@ def test_a_likelihood_under_which_images_hardly_differ_is_named() -> None:
     assert flat.flat
     assert not DEAD.flat
     assert "Under this likelihood images differ by 0.20 nats at most." in told(flat)
+
+
+def test_test_images_of_another_kind_are_named_and_nothing_else_is_judged() -> None:
+    other = replace(
+        HEALTHY, distortion=520.0, baseline=500.0, train_baseline=206.0, train_spread=40.0, gain=Margin(-20.0, 1.0)
+    )
+    text = told(other)
+    assert text.startswith("The test images are unlike the training images")
+    assert "distortion of 206.00 on training images, which it is made of, and of 500.00 on test images" in text
+    assert not any(word in text for word in ("not trained", "over-fitted", "in use", "--epochs"))
+    assert not other.starved
+    for alike in (
+        replace(HEALTHY, train_baseline=205.0, train_spread=40.0),
+        replace(HEALTHY, baseline=260.0, train_baseline=205.0, train_spread=40.0),
+        replace(other, images=5),
+        replace(other, train_baseline=None),
+    ):
+        assert "unlike" not in told(alike)
+
+
+def test_noise_leaves_nothing_to_the_latents() -> None:
+    noise = replace(DEAD, leading=1.1)
+    text = told(noise)
+    assert text.startswith("The posterior has collapsed")
+    assert "No direction of the pixels varies more than another, as in noise" in text
+    assert severities(noise) == {"note"}
+    assert not noise.starved
+    assert replace(DEAD, leading=8.0).starved
+    assert not replace(HEALTHY, leading=1.1).noise
+
+
+@pytest.mark.parametrize("kind", ["noise", "brightness", "stripes"])
+def test_the_leading_direction_of_noise_varies_as_any_other(kind: str) -> None:
+    with seeded(0):
+        images = torch.rand(1000, 1, 8, 8)
+        if kind == "brightness":
+            images = 0.2 * images + 0.8 * torch.rand(1000, 1, 1, 1)
+        elif kind == "stripes":
+            images = 0.5 * images + 0.5 * torch.rand(1000, 1, 1, 8)
+        found = leading(images[:500], images[500:])
+    assert found is not None
+    assert (found < 1.5) == (kind == "noise")
+    assert found > 4 or kind == "noise"
+    assert leading(images[:500, :, :2, :2], images[500:, :, :2, :2]) is None
+    assert leading(images[:20], images[20:]) is None
+
+
+def test_a_label_that_says_everything_leaves_nothing_to_the_latents() -> None:
+    said = replace(DEAD, distortion=46.0, gain=Margin(160.2, 1.0), label_use=Margin(170.0, 2.0))
+    text = told(said)
+    assert text.startswith("The latents are not in use, and nothing is left for them to say: the label alone says all")
+    assert "Try" not in text
+    assert severities(said) == {"note"}
+    assert not said.starved
+    some = replace(DEAD, distortion=150.0, gain=Margin(56.2, 1.0), label_use=Margin(60.0, 2.0))
+    assert told(some).startswith("The posterior has collapsed")
+    assert some.starved
+
+
+def test_a_difference_within_two_standard_errors_is_no_use() -> None:
+    few = replace(HEALTHY, use=Margin(0.7, 0.4), train_use=Margin(-0.1, 0.2))
+    assert not few.used
+    assert replace(few, use=Margin(0.9, 0.4)).used
+    assert replace(few, train_use=Margin(0.5, 0.2)).used
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "early"), [(100, 20, True), (199, 600, True), (300, 5, True), (300, 20, False)]
+)
+def test_few_steps_are_few_however_many_epochs_they_make(steps: int, epochs: int, early: bool) -> None:
+    run = replace(DEAD, steps=steps, epochs=epochs)
+    assert run.early == early
+    assert told(run).startswith("The latents are not in use yet" if early else "The posterior has collapsed")
+
+
+def test_a_posterior_far_from_the_prior_that_says_nothing_is_told_with_the_learning_rate() -> None:
+    far = replace(DEAD, rate=36.0, levels=(LevelUse(8, 36.0, in_use=0, images=1000),))
+    assert "The posterior is the same for every image, and far from the prior. Try a lower --lr." in told(far)
+    assert "far from" not in told(DEAD)
+
+
+# What losses and likelihoods add.
+
+
+def added(part: Any, evidence: Evidence) -> str:
+    return paragraph(part.diagnose(evidence))
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        (142.5, "The target of 142.5 nats is reached."),
+        (100.0, "The target of 100 nats is not reached. Try more --epochs or a higher --loss.target."),
+        (180.0, "The distortion lies below the target of 180 nats; the weight still falls."),
+        (
+            20.0,
+            "lies below the 45.50 of a perfect decoder: the weight only grows. Try a higher --loss.target, such as 143.",
+        ),
+        (230.0, "needs no latents: the best constant image has 206.20. Try a lower --loss.target."),
+    ],
+)
+def test_geco_says_what_became_of_its_target(target: float, says: str) -> None:
+    assert added(Geco(GecoOptions(target=target)), HEALTHY).endswith(says)
+
+
+def test_losses_say_what_makes_the_latents_cost_more_than_they_save() -> None:
+    spent = replace(HEALTHY, rate=170.0)
+    assert "Try" not in added(Elbo(ElboOptions()), spent)
+    free = Elbo(ElboOptions(free_bits=200.0))
+    assert "200 nats of rate cost nothing" in added(free, spent)
+    assert added(free, spent).endswith("Try fewer free bits (--loss.free-bits 20).")
+    by_dimension = Elbo(ElboOptions(free_bits=90.0, free_bits_per="dimension"))
+    assert "180 nats of rate cost nothing" in added(by_dimension, spent)
+    assert "cost nothing" not in added(Elbo(ElboOptions(free_bits=0.5)), spent)
+    low = replace(spent, quantities={"beta": 0.1})
+    assert added(Elbo(ElboOptions()), low).endswith(
+        "so that more of it is spent than it saves. Try a higher --loss.beta."
+    )
+    rising = replace(low, settled={"beta": 200.0})
+    assert "β has come to 0.1 only: its schedule takes 200 epochs." in added(Elbo(ElboOptions()), rising)
+    assert "higher --loss.beta" not in added(Elbo(ElboOptions()), rising)
+
+
+def test_a_scale_that_fits_no_error_is_a_fault_with_the_best_one() -> None:
+    narrow = replace(HEALTHY, squared_error=0.02, levels=HEALTHY.levels)
+    text = added(Gaussian(GaussianOptions(scale=0.001)), narrow)
+    assert "for these errors 0.1414 would be best, by" in text
+    assert text.endswith("Try --likelihood.scale 0.14 or --likelihood.learn optimal.")
+    assert "Try" not in added(Gaussian(GaussianOptions(scale=0.1)), narrow)
+    assert "Try" not in added(Gaussian(GaussianOptions(scale=0.001)), replace(narrow, steps=20, epochs=1))
+
+
+# Generators that do not encode.
+
+
+def samples(spread: float = 0.98, covered: float = 0.9, expected: float = 0.95, steps: int = 5000) -> str:
+    return paragraph(drawn_findings(Drawn(500, spread, 0.01, covered, expected, steps, 20)))
+
+
+def test_samples_are_judged_beside_real_images() -> None:
+    assert samples().startswith("The samples are spread like the data: 500 samples have 0.98 times the variance")
+    assert "near to 90% of these, where training images are near to 95%" in samples()
+    assert samples(covered=0.5).startswith("The samples miss a part of the data")
+    assert samples(covered=0.1).startswith("The samples look unlike the data")
+    assert samples(0.3, 0.1).startswith("The samples are all of a few kinds")
+    assert samples(0.001, 0.02).startswith("The model draws one image, all but, whatever its latents are")
+    assert samples(0.001, 0.02, steps=20).startswith("The samples cannot be judged yet, after 20 steps")
+    assert samples(expected=0.0).startswith("The samples cannot be judged by their distance in pixels")
+
+
+@pytest.mark.parametrize("kind", ["the same", "another draw", "one image", "two kinds", "noise"])
+def test_coverage_tells_samples_of_all_kinds_from_those_of_few(kind: str) -> None:
+    with seeded(0):
+        centres = torch.randn(10, 20) * 5
+        images, other = (centres[torch.arange(400) % 10] + torch.randn(400, 20) for _ in range(2))
+        made = {
+            "the same": images,
+            "another draw": other,
+            "one image": images[:1].expand(400, -1),
+            "two kinds": centres[torch.arange(400) % 2] + torch.randn(400, 20),
+            "noise": torch.randn(400, 20) * 5,
+        }[kind]
+        found = coverage(images, made)
+    least, most = {"the same": (1, 1), "another draw": (0.9, 1), "one image": (0, 0.03), "two kinds": (0.1, 0.25)}.get(
+        kind, (0, 0.1)
+    )
+    assert least <= found <= most
 
 
 # Codes and levels.

@@ -95,6 +95,13 @@ class Loss(Objective):
                     "a --loss.beta above 0",
                 )
             ]
+        settled = evidence.settled.get("beta", 0.0)
+        if evidence.wasteful and settled > (evidence.epochs or settled):
+            text = f"β has come to {beta:g} only: its schedule takes {settled:g} epochs."
+            return [Finding("note", text, "a shorter warm-up or more --epochs")]
+        if evidence.wasteful and beta < 1:
+            text = f"The rate is weighted by β = {beta:g}, so that more of it is spent than it saves."
+            return [Finding("note", text, "a higher --loss.beta")]
         if not evidence.starved or evidence.flat:
             return ()
         epochs = max(20.0, 2 * evidence.settled.get("beta", 0.0))

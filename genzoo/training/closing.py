@@ -14,6 +14,7 @@ from genzoo.findings import Finding
 from genzoo.interfaces.model import Model
 from genzoo.interfaces.view import RunView
 from genzoo.training.draw import at_rest
+from genzoo.training.drawn import drawn_findings, gather_drawn
 from genzoo.training.evidence import gather
 from genzoo.training.verdict import core_findings, paragraph
 from genzoo.types import Capability, LatentSpec
@@ -31,16 +32,23 @@ def findings_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | 
     """
     model = experiment.model
     tested = (row.get("test") or row["train"]) if row else {"distortion": 0.0}
-    if not isinstance(model, Model) or Capability.EXACT_POSTERIOR in model.capabilities or "distortion" not in tested:
-        return []
     found: list[Finding] = []
     try:
+        if (
+            not isinstance(model, Model)
+            or Capability.EXACT_POSTERIOR in model.capabilities
+            or "distortion" not in tested
+        ):
+            with at_rest(view, "verdict"):
+                drawn = gather_drawn(view, row)
+            return [] if drawn is None else drawn_findings(drawn)
         with at_rest(view, "verdict"):
             evidence = gather(view, row, experiment.schedule, epochs=experiment.plan.train.epochs)
             found += core_findings(evidence, report_setup=_is_the_reports(experiment))
+            found += _of_frozen(experiment, found)
             for part in (experiment.loss, model, model.prior, model.likelihood):
                 found += part.diagnose(evidence)
-        if evidence.starved and not any(finding.remedy for finding in found):
+        if evidence.starved and not evidence.flat and not any(finding.remedy for finding in found):
             found.append(Finding("note", "", "more --epochs or another loss, such as one with free bits"))
     except (StopRequested, Interrupted):
         raise
@@ -54,6 +62,16 @@ def findings_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | 
 def verdict_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | None) -> str:
     """The findings as a paragraph; see `findings_of`."""
     return paragraph(findings_of(experiment, view, row))
+
+
+def _of_frozen(experiment: Experiment, found: list[Finding]) -> list[Finding]:
+    """The parts that were not trained, where the model has a fault."""
+    init = experiment.plan.init
+    if init is None or not init.frozen or all(finding.severity != "fault" for finding in found):
+        return []
+    parts = ", ".join(init.frozen)
+    text = f"What was frozen ({parts}) has the weights of the run that this one started from."
+    return [Finding("note", text, "another --init, or training without --freeze")]
 
 
 def _is_the_reports(experiment: Experiment) -> bool:

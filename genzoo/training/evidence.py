@@ -82,7 +82,10 @@ def gather(view: RunView, row: Mapping[str, Any] | None, schedule: Schedule | No
         epochs=row.get("epoch") if row else None,
         baseline=float(judged.constant.mean()),
         floor=None if floor is None else float(floor.mean()),
+        train_baseline=None if train is None else float(train.constant.mean()),
+        train_spread=0.0 if train is None else float(train.constant.std(correction=0)),
         spread=float(judged.constant.std(correction=0)),
+        leading=leading(seen.image, batch.image) if seen is not batch else None,
         alike=bool((seen.image == seen.image[:1]).all()) and bool((batch.image == seen.image[:1]).all()),
         gain=_margin(judged.constant - judged.own),
         train_gain=None if train is None else _margin(train.constant - train.own),
@@ -135,6 +138,24 @@ def decode_in_ways(model: Model, batch: Batch, constant: Tensor) -> Decoded:
     assert own is not None
     assert alone is not None
     return Decoded(own, swapped, wrong, alone, squared)
+
+
+def leading(train: Tensor, test: Tensor) -> float | None:
+    """How many times as much test images vary along the training images' leading direction as along an average one.
+
+    Args:
+        train: ``[N, C, H, W]``; ``test`` likewise.
+
+    Returns:
+        About 1 for noise; None for fewer than 50 images or 16 pixels.
+    """
+    pixels = train[0].numel()
+    if min(len(train), len(test)) < 50 or pixels < 16:
+        return None
+    seen, other = (images.flatten(1).double().cpu() for images in (train, test))
+    _, _, directions = torch.pca_lowrank(seen, q=min(8, pixels, len(seen)))
+    average = other.var(0).sum() / pixels
+    return float((other @ directions[:, 0]).var() / average) if average > 0 else None
 
 
 def levels_in_use(model: Model, batch: Batch, rates: Sequence[float] | None = None) -> tuple[LevelUse, ...]:

@@ -22,6 +22,8 @@ def core_findings(evidence: Evidence, *, report_setup: bool = False) -> list[Fin
         return [
             Finding("note", f"All images are the same, so there is nothing for the latents to say.{_state(evidence)}")
         ]
+    if evidence.shifted:
+        return [_shifted(evidence)]
     found: list[Finding] = []
     if evidence.overfitted:
         found.append(_overfitted(evidence))
@@ -77,6 +79,11 @@ def _unlearned(e: Evidence) -> Finding:
 
 
 def _unused(e: Evidence) -> Finding:
+    if e.sated:
+        text = (
+            "The latents are not in use, and nothing is left for them to say: the label alone says all that there is."
+        )
+        return Finding("note", f"{text}{_state(e)}")
     level = e.levels[0] if len(e.levels) == 1 else None
     idle = all(not item.varies for item in e.levels) if e.levels else True
     swap = _swap(e)
@@ -97,7 +104,22 @@ def _unused(e: Evidence) -> Finding:
         )
     if e.flat:
         text += f" Under this likelihood images differ by {e.scale:.2f} nats at most."
+    if e.noise:
+        text += " No direction of the pixels varies more than another, as in noise: there is nothing for the latents to say."
+        return Finding("note", f"{what}: {text}")
+    if idle and e.rate >= 1 and (level is None or level.codes is None):
+        text += " The posterior is the same for every image, and far from the prior."
+        return Finding("fault", f"{what}: {text}", "a lower --lr")
     return Finding("fault", f"{what}: {text}")
+
+
+def _shifted(e: Evidence) -> Finding:
+    text = (
+        f"The test images are unlike the training images, so that nothing else can be told: the best constant image has a "
+        f"distortion of {e.train_baseline:.2f} on training images, which it is made of, and of {e.baseline:.2f} on test "
+        f"images. The model has {e.distortion:.2f} on these."
+    )
+    return Finding("fault", text, "test images of the same kind, or all images together, divided by a seed")
 
 
 def _overfitted(e: Evidence) -> Finding:
@@ -185,7 +207,7 @@ def _of_label(e: Evidence) -> list[Finding]:
 def _of_training(e: Evidence) -> list[Finding]:
     """Whether the total is worth having, and whether training was over."""
     found: list[Finding] = []
-    if e.baseline is not None and e.used and not e.worse_than_constant and e.distortion + e.rate > e.baseline:
+    if e.wasteful:
         text = (
             f"The latents cost more than they save: the total of {e.distortion + e.rate:.2f} nats lies above "
             f"{e.baseline:.2f}, the distortion of the best constant image alone."

@@ -134,6 +134,9 @@ class Gaussian(Likelihood):
         text += f", by {cost:.2f} nats per image."
         if options.learn == "global":
             return [Finding("fault", text, "--likelihood.learn optimal")]
+        judged = evidence.used and not evidence.early and not evidence.worse_than_constant
+        if judged and options.learn == "none" and cost > evidence.pixels:
+            return [Finding("fault", text, f"--likelihood.scale {math.sqrt(best):.2g} or --likelihood.learn optimal")]
         wide = options.learn == "none" and evidence.starved and variance > 2 * best
         remedy = "a smaller --likelihood.scale or --likelihood.learn optimal" if wide else ""
         return [Finding("note", text, remedy)]

@@ -80,12 +80,20 @@ class Elbo(Loss):
                 more = "a higher --loss.capacity" if evidence.rate < 1 else "a lower --loss.gamma"
                 remedy = more if evidence.starved else ""
                 found.append(Finding("note", text, remedy))
+        elif evidence.wasteful and evidence.rate <= self._free(evidence):
+            text = f"{self._free(evidence):g} nats of rate cost nothing, which is more than the latents save."
+            found.append(Finding("note", text, f"fewer free bits (--loss.free-bits {options.free_bits / 10:.2g})"))
         elif evidence.starved and not evidence.flat:
             free = options.free_bits
             remedy = f"more free bits (--loss.free-bits {2 * free:g})" if free else "free bits (--loss.free-bits 0.5)"
             text = f"{free:g} nats of rate cost nothing, whether the decoder reads them or not." if free else ""
             found.append(Finding("note", text, remedy))
         return found
+
+    def _free(self, evidence: Evidence) -> float:
+        """Nats of rate per image that cost a constant."""
+        of_dimensions = self.options.free_bits_per == "dimension"
+        return self.options.free_bits * sum(level.size if of_dimensions else 1 for level in evidence.levels)
 
     def terms(
         self,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Loss
 from genzoo.types import Batch, Context, ModelOutput, Report
 from genzoo_losses.options import GecoOptions
+
+NEAR = 0.02
+"""A distortion within this part of the target counts as having reached it."""
 
 
 class Geco(Loss):
@@ -49,6 +53,30 @@ class Geco(Loss):
     def quantities(self) -> Mapping[str, float]:
         """See `Objective.quantities`."""
         return {"target": self.options.target}
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Loss.diagnose`: whether the target is reached, and whether it can be, and should."""
+        target, found = evidence.quantities.get("target", self.options.target), evidence.distortion
+        floor, constant = evidence.floor, evidence.baseline
+        near = max(1.0, NEAR * abs(target))
+        if floor is not None and target < floor:
+            text = (
+                f"The target of {target:g} nats lies below the {floor:.2f} of a perfect decoder: the weight only grows."
+            )
+            return [Finding("fault", text, f"a higher --loss.target, such as {found + near:.0f}")]
+        if constant is not None and target >= constant:
+            text = f"The target of {target:g} nats needs no latents: the best constant image has {constant:.2f}."
+            return [Finding("fault", text, "a lower --loss.target")]
+        if found > target + near:
+            text = f"The target of {target:g} nats is not reached."
+            return [
+                Finding("note", text, "more --epochs" if evidence.early else "more --epochs or a higher --loss.target")
+            ]
+        if found < target - near:
+            return [
+                Finding("note", f"The distortion lies below the target of {target:g} nats; the weight still falls.")
+            ]
+        return [Finding("good", f"The target of {target:g} nats is reached.")]
 
     def terms(
         self,

@@ -121,7 +121,7 @@ class VQVAE(Model):
                 f"take {level.entropy:.2f}."
             )
         found.append(Finding("note", text))
-        if evidence.early or evidence.alike or (evidence.used and not level.idle):
+        if evidence.early or evidence.alike or evidence.worse_than_constant or (evidence.used and not level.idle):
             return found
         remedies = ["--model.codebook ema"] if options.codebook == "gradient" else []
         remedies.append(f"--model.revive-below {min(0.5, 2 * options.revive_below) or 0.05:g}")
