@@ -59,6 +59,9 @@ def read_toml(path: Path, what: str = "recipe") -> tuple[dict[str, Any], str]:
 def read_text(path: Path, what: str = "recipe") -> str:
     """The text of a TOML file, without its byte order mark. See `read_toml`."""
     try:
+        # A named pipe would be waited for; one that a shell makes, <(command), lies in /dev.
+        if path.is_fifo() and not any(path.is_relative_to(folder) for folder in ("/dev", "/proc")):
+            raise UsageError(f"{what}: {path} must be a file, got a named pipe.")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:

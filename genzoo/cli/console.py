@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import sys
 import textwrap
@@ -16,6 +15,8 @@ from typing import Any, TextIO
 
 import click
 
+from genzoo.errors import UsageError
+from genzoo.launched import launched
 from genzoo.plain import plain
 from genzoo.text import json_text, one_line, visible
 
@@ -52,7 +53,11 @@ def speaks(*, on_each_machine: bool = False) -> bool:
     Args:
         on_each_machine: Whether one speaks on each machine, of what may differ between them.
     """
-    return os.environ.get("LOCAL_RANK" if on_each_machine else "RANK", "0") == "0"
+    try:
+        several = launched()
+    except UsageError:  # Which is to be told.
+        return True
+    return several is None or (several.local_rank if on_each_machine else several.rank) == 0
 
 
 def say(text: str = "", *, err: bool = False) -> None:

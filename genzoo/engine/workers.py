@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.errors import DivergedError, Interrupted, UsageError, WorkerLost
+from genzoo.launched import launched
 from genzoo.randomness import derive
 from genzoo.recipe import TrainOptions
 
@@ -224,11 +225,11 @@ def joined() -> Generator[Workers]:
     After an ending that all processes come to alike, the others wait for the first one, since ``torchrun`` ends all
     when one of them ends with an error.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or "RANK" not in os.environ or "MASTER_ADDR" not in os.environ:
+    several = launched()
+    if several is None:
         yield ALONE
         return
-    workers = Workers(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
+    workers = Workers(several.rank, several.size, several.local_rank)
     if torch.cuda.is_available() and workers.local_rank < torch.cuda.device_count():
         torch.cuda.set_device(workers.local_rank)
     dist.init_process_group(
@@ -236,7 +237,7 @@ def joined() -> Generator[Workers]:
         # A prefix of its own for each block, since a second one must not find the addresses of the first.
         store=dist.PrefixStore(f"genzoo-{next(_blocks)}", _store()),  # pyright: ignore[reportPrivateImportUsage]
         rank=workers.rank,
-        world_size=size,
+        world_size=workers.size,
         timeout=TIMEOUT,
     )
     alike = True

@@ -4,7 +4,6 @@ cannot do together."""
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -16,6 +15,7 @@ from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
 from genzoo.errors import GenzooError, UsageError, describe
+from genzoo.launched import launched
 from genzoo.types import Kind, Split
 
 _log = logging.getLogger("genzoo.run")
@@ -38,10 +38,9 @@ def refuse_several(command: str) -> None:
     Raises:
         UsageError: If ``torchrun`` started several processes.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size > 1:
+    if (several := launched()) is not None:
         raise UsageError(
-            f"{command}: the number of processes must be 1, got {size} from torchrun.",
+            f"{command}: the number of processes must be 1, got {several.size} from torchrun.",
             f"Start `genzoo {command}` without torchrun; `genzoo run` with a recipe of it may take several.",
         )
 
