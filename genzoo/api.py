@@ -240,8 +240,8 @@ def run(
     metrics: Named | Iterable[Named] | Mapping[str, Named] = (),
     out: str | Path | None = None,
     name: str = "",
-    init: str | Path | None = None,
-    freeze: Sequence[str] = (),
+    init: str | Path | Run | None = None,
+    freeze: str | Sequence[str] = (),
     progress: bool = True,
     **train: Any,
 ) -> Run:
@@ -288,7 +288,11 @@ def run(
     if init is not None:
         from genzoo.training.initial import init_from
 
-        recipe = recipe.model_copy(update={"init": init_from(str(init), freeze, runs_root(out))})
+        frozen: Any = (freeze,) if isinstance(freeze, str) else freeze
+        if not isinstance(frozen, list | tuple) or not all(isinstance(part, str) for part in cast("Any", frozen)):
+            raise UsageError(f"run: freeze must be names of parts, got {frozen!r}.", 'Write freeze=("decoder",).')
+        start = str(init.path if isinstance(init, Run) else init)
+        recipe = recipe.model_copy(update={"init": init_from(start, cast("Any", frozen), runs_root(out))})
     if data is None:
         return run_recipe(recipe, out=out, name=name, progress=progress)
     from genzoo.given import held
@@ -329,6 +333,11 @@ def load(
     Raises:
         UsageError: If there is none.
     """
+    given: Any = name
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(f"load: name must be text or a path, got {given!r}.", "See `genzoo runs list`.")
+    if data is not None and not isinstance(cast("Any", data), Mapping):
+        raise UsageError(f"load: data must be options by name, got {data!r}.", 'Write data={"path": "moved.npz"}.')
     return Run(find_run(str(name)), host, best=best, data=data)
 
 
@@ -407,7 +416,6 @@ def _schedulers(scheduler: Named | Mapping[str, Any] | None) -> dict[str, list[P
         part = _part(scheduler)
         kind: type[Scheduler] = default_host().get(Kind.SCHEDULER, part.name).load()
         return {kind.default_slot: [part]}
-    return {
-        slot: [_part(parts)] if isinstance(parts, str | tuple) else [_part(part) for part in parts]
-        for slot, parts in scheduler.items()
-    }
+    slots: dict[Any, Any] = dict(scheduler)
+    alone = {slot for slot, parts in slots.items() if isinstance(parts, str | tuple) or not isinstance(parts, Iterable)}
+    return {str(slot): [*map(_part, (parts,) if slot in alone else parts)] for slot, parts in slots.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import os
 import re
 import struct
 import tokenize
@@ -20,7 +21,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from genzoo.errors import CorruptError
+from genzoo.errors import CorruptError, UsageError
 
 MOST_BYTES = 16 * 2**20
 """Of a file that is read as a whole."""
@@ -33,6 +34,9 @@ LONGEST_LINE = 2**20
 
 DEPTH = 50
 """How deep objects and arrays may be nested."""
+
+LONGEST_PATH = 4096
+"""Characters."""
 
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
 
@@ -53,6 +57,27 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Epoch = Annotated[int, Field(ge=0, le=1_000_000)]
 FileName = Annotated[str, Field(max_length=255), AfterValidator(_file_name)]
 Number = float | int | None
+
+
+def user_path(given: str | Path, what: str) -> Path:
+    """The absolute path of what a person wrote, with ``~`` as the home folder.
+
+    Args:
+        given: A path.
+        what: Names it, for errors, as ``"data: root"``.
+
+    Raises:
+        UsageError: If there is no such home folder, or no system takes such a name.
+    """
+    text = str(given)
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        home = text.replace("\\", "/").partition("/")[0]
+        raise UsageError(f"{what} must be a path, got {_short(text)}: there is no home folder {home}.") from None
+    if "\0" in text or len(text) > LONGEST_PATH or any(len(os.fsencode(part)) > 255 for part in path.parts):
+        raise UsageError(f"{what} must be a path that the system takes, got one that is too long or has NUL.")
+    return path.absolute()
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
@@ -113,6 +138,8 @@ def checked(value: Any, shape: type[Shape], source: str) -> dict[str, Any]:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "its content"
         rule = first["msg"].replace("Input should be", "must be", 1).replace("Input should", "must", 1)
+        if first["type"] == "model_type":
+            rule = "must be an object in braces"
         rule = rule.replace("Value error, ", "").replace("Field required", "must be given")
         got = "" if first["type"] == "missing" else f", got {_short(first['input'])}"
         raise CorruptError(f"read: {source} is damaged: {place} {rule}{got}.") from None

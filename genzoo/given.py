@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from genzoo import storage
+from genzoo.bounded import user_path
 from genzoo.errors import UsageError
 from genzoo.recipe import Part
 from genzoo.types import ImageSpec
@@ -148,7 +149,7 @@ def data_part(data: Any, out: Path) -> tuple[Part, Path | None]:
     if isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[0], str) and isinstance(data[1], Mapping):
         return Part(name=data[0], options=dict(data[1])), None
     arrays = _arrays(data)
-    path = out.expanduser().absolute() / ARRAYS / f"{_digest(arrays)}.npz"
+    path = user_path(out, "run: out") / ARRAYS / f"{_digest(arrays)}.npz"
     part = Part(name="npz", options={"path": str(path)})
     if path.is_file():
         return part, None
@@ -275,6 +276,8 @@ def _array(value: Any, what: str) -> Array:
         value = dense.cpu().float() if dense.dtype == torch.bfloat16 else dense.cpu()
     elif isinstance(value, (list, tuple)) and any(isinstance(item, Tensor) for item in value):
         value = [_array(item, what) for item in value]
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        raise UsageError(f"{what} must be an array without a mask, got one.", "Fill it: array.filled(value).")
     try:
         array: Array = np.asarray(value)
     except Exception as error:  # Whatever the caller's object raises; ragged lists are a ValueError.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import types
 import typing
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from genzoo.bounded import user_path
 
 
 class Options(BaseModel):
@@ -59,13 +60,20 @@ class Options(BaseModel):
         for name, value in values.items():
             field = cls.model_fields.get(name)
             plain = _plain(value)
-            read[name] = _read(plain, field.annotation) if field and isinstance(value, str) else plain
+            if field and isinstance(plain, bool) and not _takes_truth(field.annotation):
+                raise ValueError(f"{name} must be a number or a word, got {plain}.")
+            read[name] = _read(value, field.annotation) if field and isinstance(value, str) else plain
         return read
 
     def anchored(self) -> Self:
-        """The same options with absolute paths in `places`, so that they name the same files from every folder."""
+        """The same options with absolute paths in `places`, so that they name the same files from every folder.
+
+        Raises:
+            UsageError: If one is no path that the system takes.
+        """
         given = {name: getattr(self, name) for name in self.places}
-        return self.model_copy(update={name: _absolute(value) for name, value in given.items() if value})
+        absolute = {name: type(value)(user_path(value, f"data: {name}")) for name, value in given.items() if value}
+        return self.model_copy(update=absolute)
 
     @classmethod
     def example(cls, folder: Path) -> dict[str, Any]:
@@ -86,10 +94,10 @@ def _plain(value: Any) -> Any:
     return value if listed is None else listed()
 
 
-def _absolute(place: Any) -> Any:
-    with suppress(RuntimeError):  # There is no home folder of that name.
-        return type(place)(Path(place).expanduser().absolute())
-    return place
+def _takes_truth(annotation: Any) -> bool:
+    """Whether a field may be true or false; pydantic would take these as 1 and 0."""
+    choices = typing.get_args(annotation) or (annotation,)
+    return any(choice in (bool, Any) or isinstance(choice, bool) for choice in choices)
 
 
 def _read(text: str, annotation: Any) -> Any:

@@ -428,3 +428,55 @@ def test_nothing_is_left_of_arrays_that_no_run_reads(tmp_path: Path, arguments: 
     with pytest.raises(GenzooError):
         genzoo.run(**{"model": "vae", "data": DRAWN, **OWN, "out": tmp_path / "runs", **arguments})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": ("vae", {"latent_dim": True})}, "must be a number or a word, got True"),
+        ({"epochs": True}, "must be a number or a word, got True"),
+        ({"lr": np.True_}, "must be a number or a word, got True"),
+        ({"data": np.ma.masked_array(DRAWN, DRAWN > 3)}, "without a mask"),
+        ({"data": (DRAWN, np.ma.masked_array(np.arange(20) % 2, np.arange(20) > 9))}, "without a mask"),
+        ({"scheduler": {"beta": None}}, "a part must be a name"),
+        ({"scheduler": {"beta": 3}}, "a part must be a name"),
+        ({"scheduler": {"beta": ["linear-warmup", None]}}, "a part must be a name"),
+        ({"init": "RUN", "freeze": 3}, "freeze must be names of parts"),
+        ({"init": "RUN", "freeze": [None]}, "freeze must be names of parts"),
+        ({"out": "a" * 300}, "too long or has NUL"),
+        ({"out": "a\0b", "data": DRAWN}, "too long or has NUL"),
+        ({"out": "~nobody_of_that_name/runs"}, "there is no home folder ~nobody_of_that_name"),
+        ({"out": "~nobody_of_that_name/runs", "data": DRAWN}, "there is no home folder ~nobody_of_that_name"),
+    ],
+)
+def test_arguments_of_unusual_types_are_refused_in_words(
+    run: genzoo.Run, tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    given = {name: run.path if name == "init" else value for name, value in given.items()}
+    before = sorted(Path.cwd().iterdir())
+    with pytest.raises(UsageError, match=words):
+        genzoo.run(**{"model": "vae", "data": "digits", "out": tmp_path, **OWN, "limit": 16, **given})
+    assert sorted(Path.cwd().iterdir()) == before
+    assert not list(tmp_path.glob("*/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [(None, {}), (3, {}), (b"last", {}), ("RUN", {"data": [1]}), ("RUN", {"data": "moved.npz"})]
+)
+def test_what_is_no_run_and_no_options_is_not_loaded(run: genzoo.Run, name: Any, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"load: (name|data) must be"):
+        genzoo.load(run.path if name == "RUN" else name, **given)
+
+
+def test_a_home_folder_is_meant_by_its_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    made = genzoo.run("vae", data=DRAWN, out="~/kept", **OWN)
+    assert made.path.is_relative_to(tmp_path / "kept")
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_run_is_a_start_and_one_part_is_frozen_by_its_name(run: genzoo.Run, tmp_path: Path) -> None:
+    made = genzoo.run("cvae", data="digits", init=run, freeze="decoder", out=tmp_path, **OWN, limit=16)
+    for name, weights in run.model.get_submodule("decoder").state_dict().items():
+        assert torch.equal(made.model.get_submodule("decoder").state_dict()[name], weights)

@@ -33,7 +33,8 @@ class Small(Dataset):
 
     def split(self, name: str) -> Split:
         labels = torch.tensor([0] * 6 + [1] * 4 if name == "train" else [0, 1, 2, 2])
-        return Split(torch.zeros(len(labels), 1, 2, 2), labels)
+        seed = torch.Generator().manual_seed(len(labels))
+        return Split(torch.rand(len(labels), 1, 2, 2, generator=seed), labels)
 
 
 class Telling(Small):
@@ -90,7 +91,8 @@ def test_it_is_printed_before_training_and_kept_in_the_record(
 ) -> None:
     labels = np.repeat(np.arange(3), 10)
     file = tmp_path / "d.npz"
-    np.savez(file, images=np.zeros((30, 8, 8), np.uint8), labels=labels, extra=labels)
+    images = np.random.default_rng(0).integers(256, size=(30, 8, 8), dtype=np.uint8)
+    np.savez(file, images=images, labels=labels, extra=labels)
     data = ["--data", "npz", "--data.path", str(file)]
     assert execute([*RUN, *data, "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr().err
@@ -113,3 +115,56 @@ def test_labels_that_are_refused_leave_no_run_folder(tmp_path: Path, capsys: pyt
     assert execute([*RUN, "--data", "npz", "--data.path", str(file), "--out", str(tmp_path / "runs")]) == 2
     assert "without a gap" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+class Given(Dataset):
+    """The images that it is given, and other ones to test."""
+
+    def __init__(self, train: torch.Tensor, test: torch.Tensor) -> None:
+        super().__init__(NoOptions())
+        self.parts = {"train": train, "test": test}
+
+    @property
+    def spec(self) -> ImageSpec:
+        return ImageSpec((1, 4, 4))
+
+    def split(self, name: str) -> Split:
+        return Split(self.parts[name])
+
+
+def drawn(n: int, seed: int) -> torch.Tensor:
+    return torch.randint(256, (n, 1, 4, 4), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def warnings_of(train: torch.Tensor, test: torch.Tensor) -> tuple[str, ...]:
+    dataset = Given(train, test)
+    return found_data(dataset, {name: dataset.split(name) for name in ("train", "test")}, TrainOptions()).warnings
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (drawn(50, 0) // 128, "has 1 of 255"),
+        (drawn(50, 0) // 16, "has 15 of 255"),
+        (drawn(50, 0) / 255 / 255, "has 0.00392 of 1"),
+        (drawn(50, 0) * 0, "is 0, which is black"),
+        (drawn(50, 0), ""),
+        (drawn(50, 0) / 255, ""),
+        (drawn(50, 0) // 4 + 1, ""),
+    ],
+)
+def test_images_that_are_almost_black_are_warned_of(images: torch.Tensor, said: str) -> None:
+    other = images.flip(0) if said else images.flip(3)
+    warned = [text for text in warnings_of(images[:25], other[:25]) if "pixel that" in text]
+    assert len(warned) == bool(said)
+    assert all(said in text for text in warned)
+
+
+@pytest.mark.parametrize(("shared", "said"), [(0, False), (1, False), (2, True), (100, True)])
+def test_test_images_that_are_training_images_are_counted(shared: int, said: bool) -> None:
+    train, test = drawn(300, 1), drawn(100, 2)
+    test[:shared] = train[100 : 100 + shared]
+    warned = [text for text in warnings_of(train, test) if "training images too" in text]
+    assert len(warned) == said
+    assert all(text.startswith(f"{shared} of 100 test images") for text in warned)
+    assert not [text for text in warnings_of(train / 255, drawn(100, 3) / 255) if "too" in text]

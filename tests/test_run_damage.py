@@ -24,7 +24,7 @@ from genzoo.recipe import read_recipe
 from genzoo.runs import folder as folders
 from genzoo.runs.commit import commit_of
 from genzoo.runs.find import all_runs, find_run
-from genzoo.runs.folder import RunFolder, create
+from genzoo.runs.folder import RunFolder, create, open_run
 
 TINY = [
     "run",
@@ -145,6 +145,46 @@ def test_a_row_of_another_shape_is_told_with_its_line(
     damaged(copy, capsys)
     with pytest.raises(CorruptError, match=r"metrics.jsonl, line 2"):
         copy.rows()
+
+
+@pytest.mark.parametrize("epochs", [[1, 1], [1, 2, 2], [1, 3, 2]])
+def test_rows_whose_epochs_do_not_rise_are_told_with_their_line(
+    copy: RunFolder, epochs: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = json.loads(copy.metrics_file.read_text())
+    copy.metrics_file.write_text("".join(json.dumps({**row, "epoch": epoch}) + "\n" for epoch in epochs))
+    damaged(copy, capsys)
+    with pytest.raises(CorruptError, match=rf"metrics.jsonl, line {len(epochs)} .* epochs must rise"):
+        copy.rows()
+
+
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_rows_that_are_lost_are_told_when_the_run_is_resumed(
+    copy: RunFolder, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy.metrics_file.unlink()
+    if how == "empty":
+        copy.metrics_file.touch()
+    assert execute(["run", "--resume", str(copy.path), "--epochs", "2"]) == 0
+    assert "has the numbers of 0 of 1 epochs; the others are lost" in capsys.readouterr().err
+    assert [row["epoch"] for row in copy.rows("epoch")] == [2]
+
+
+@pytest.mark.parametrize("how", ["gone", "a folder", "a link to nowhere"])
+def test_a_run_without_its_config_is_listed_as_damaged(
+    copy: RunFolder, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy.config_file.unlink()
+    if how == "a folder":
+        copy.config_file.mkdir()
+    elif how == "a link to nowhere":
+        copy.config_file.symlink_to(copy.path / "nowhere")
+    damaged(copy, capsys)
+    for command in (["sample", str(copy.path)], ["run", "--resume", str(copy.path)]):
+        assert execute(command) == 4
+        assert "config.toml must be a file, and is none. Put it back" in capsys.readouterr().err.replace("\n", " ")
+    with pytest.raises(CorruptError, match=r"config\.toml must be a file"):
+        open_run(copy.path)
 
 
 CONFIGS: list[str | bytes] = [

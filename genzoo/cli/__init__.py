@@ -209,6 +209,8 @@ def _report(error: BaseException, debug: bool) -> int:
         return _print("memory ran out.", "Try fewer images at a time or a smaller model; close other programs.", 1)
     if isinstance(error, OSError) and _is_storage(error):
         return _print(str(error), "Free or choose another disk, and try again.", 7)
+    if isinstance(error, OSError) and error.filename is not None and _is_of_a_name(error):
+        return _print(f"{describe(error)}.", "Name another file or folder, or change what it allows.", 2)
     if isinstance(error, ModuleNotFoundError) and (package := _required(error.name)):
         return _print(f"genzoo needs {package}, which is not installed.", f"Install it: pip install '{package}'", 3)
     where = "" if debug else "This is a defect of genzoo or of a plugin; add --debug for the traceback."
@@ -254,6 +256,14 @@ def _is_storage(error: OSError) -> bool:
     import errno
 
     return error.errno in {errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT}
+
+
+def _is_of_a_name(error: OSError) -> bool:
+    """Whether the system refuses a file or folder for what it is called, what it is, or who may read it."""
+    import errno
+
+    names = ("EACCES", "EPERM", "ELOOP", "ENAMETOOLONG", "ENOTDIR", "EISDIR", "EILSEQ", "EMFILE", "ENFILE", "ETXTBSY")
+    return error.errno in {getattr(errno, name) for name in names if hasattr(errno, name)}
 
 
 def _after_closed_pipe() -> int:

@@ -15,7 +15,7 @@ from genzoo import storage
 from genzoo.cli import console
 from genzoo.errors import GenzooError, RunExistsError, UsageError
 from genzoo.runs.find import all_runs, find_run, runs_root
-from genzoo.runs.folder import RunFolder, is_own, is_run
+from genzoo.runs.folder import RunFolder, is_own, is_run, lacks_recipe, without_recipe
 from genzoo.runs.identity import flat
 from genzoo.runs.per_image import Paired, paired
 from genzoo.runs.reports import OF_LOSSES, cells, names_shown, reports_of
@@ -268,6 +268,8 @@ def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
     last: dict[str, Any] | None = None
     try:
         rows, last = folder.rows("epoch"), folder.last_row()
+        if lacks_recipe(folder.path):
+            raise without_recipe(folder.path)
         record = folder.record()
     except GenzooError as error:
         if strict:

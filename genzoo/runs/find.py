@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genzoo import storage
+from genzoo.bounded import user_path
 from genzoo.errors import CorruptError, GenzooError, UsageError
 from genzoo.host import origin
 from genzoo.host.host import InstalledResource, host
-from genzoo.runs.folder import RunFolder, is_run, open_run
+from genzoo.runs.folder import RunFolder, is_run, lacks_recipe, open_run, without_recipe
 
 _log = logging.getLogger("genzoo.run")
 
@@ -20,13 +21,19 @@ RUNS_VARIABLE = "GENZOO_RUNS"
 
 
 def runs_root(out: str | Path | None = None) -> Path:
-    """The folder of runs: ``out``, else the environment's, else ``runs``."""
-    return Path(out or os.environ.get(RUNS_VARIABLE) or "runs")
+    """The folder of runs: ``out``, else the environment's, else ``runs``; ``~`` is the home folder.
+
+    Raises:
+        UsageError: If no system takes such a name, or there is no such home folder.
+    """
+    given = str(out or os.environ.get(RUNS_VARIABLE) or "runs")
+    absolute = user_path(given, "run: the folder of runs")
+    return absolute if given.startswith("~") else Path(given)
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:
-    """The runs below a folder, oldest first by name."""
-    found = [path.parent for path in root.glob("*/*/run.json") if is_run(path.parent)]
+    """The runs below a folder, oldest first by name; those that lost their config.toml among them."""
+    found = [path.parent for path in root.glob("*/*/run.json") if is_run(path.parent) or lacks_recipe(path.parent)]
     for path in sorted(found, key=lambda path: path.name):
         yield RunFolder(path)
 
@@ -55,6 +62,8 @@ def find_run(name: str, root: Path | None = None, *, changes: bool = False) -> R
     root = root or runs_root()
     if is_run(Path(name)):
         return RunFolder(Path(name))
+    if lacks_recipe(Path(name)):
+        raise without_recipe(Path(name))
     runs = list(all_runs(root))
     if name == "last":
         if not runs:

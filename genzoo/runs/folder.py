@@ -106,14 +106,22 @@ class RunFolder:
     def _rows(self, keeps: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Rows that ``keeps`` is true of; those that it is not true of may lack what a row of their kind must have."""
         rows: list[dict[str, Any]] = []
+        newest = -1
         for number, line, whole in lines(self.metrics_file):
             if not line.strip():
                 continue
             source = f"{self.metrics_file}, line {number}"
             try:
                 row = parse_json(line, RowShape, source)
-                if keeps(row):
-                    rows.append(read_row(checked(row, ROWS.get(row["kind"], Shape), source)))
+                if not keeps(row):
+                    continue
+                rows.append(read_row(checked(row, ROWS.get(row["kind"], Shape), source)))
+                if row["kind"] == "epoch":
+                    if row["epoch"] <= newest:
+                        raise CorruptError(
+                            f"read: {source} is damaged: epochs must rise, got {row['epoch']} after {newest}."
+                        )
+                    newest = row["epoch"]
             except CorruptError as error:
                 if not whole:
                     break  # The last line, which the process died in.
@@ -245,6 +253,22 @@ def is_run(path: Path) -> bool:
         return False
 
 
+def lacks_recipe(path: Path) -> bool:
+    """Whether a folder is a run by its name and its record, and has no config.toml any more."""
+    try:
+        named = _STAMP.match(path.name) is not None and (path / "run.json").is_file()
+        return named and not (path / "config.toml").is_file()
+    except OSError:
+        return False
+
+
+def without_recipe(path: Path) -> CorruptError:
+    """What to say of such a run."""
+    return CorruptError(
+        f"run: {path / 'config.toml'} must be a file, and is none.", "Put it back; nothing else has the recipe."
+    )
+
+
 def is_own(run: RunFolder) -> bool:
     """Whether genzoo is known to have made a folder: it has a run's name, or a record that says what a run's does."""
     if _STAMP.match(run.path.resolve().name):
@@ -261,6 +285,8 @@ def open_run(path: Path) -> RunFolder:
     Raises:
         UsageError: If it is none.
     """
+    if lacks_recipe(path):
+        raise without_recipe(path)
     if not is_run(path):
         raise UsageError(f"run: {path} is no run folder.", "See `genzoo runs list`.")
     return RunFolder(path)

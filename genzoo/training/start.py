@@ -181,6 +181,11 @@ def resume(
             _refuse_fewer(before, resolved, job.trainer.state)
             prior = job.trainer.state.prior
             folder.rewind(job.trainer.state.epochs_done, prior["epochs_done"] if prior else 0)
+            there, trained = len(folder.rows("epoch")), job.trainer.state.epochs_done
+            if there < trained:
+                listener.warn(
+                    f"{folder.metrics_file} has the numbers of {there} of {trained} epochs; the others are lost."
+                )
         told += job.warn_of_machine(record.get("settings", {}))
         resumed |= {"step": job.trainer.state.step, "warnings": told}
         _keep(folder, {**record, "status": "running"}, resolved, resolved.recipe(), resumed)

@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 
 from genzoo.bounded import reason
-from genzoo.errors import CorruptError, StorageError
+from genzoo.errors import CorruptError, StorageError, UsageError
+from genzoo.parts.cache import cache_folder
 from genzoo_datasets import cifar10, unpack
 from genzoo_datasets.decode import Decoder, ImageFile, Target
 from genzoo_datasets.image_folder import ImageFolder
-from genzoo_datasets.npz import load_arrays
-from genzoo_datasets.options import ImageFolderOptions
+from genzoo_datasets.npz import Npz, load_arrays
+from genzoo_datasets.options import ImageFolderOptions, NpzOptions
 
 
 def picture() -> bytes:
@@ -160,22 +161,39 @@ def test_a_member_whose_name_no_system_takes_is_refused(tmp_path: Path, cache: P
         unpack.unpacked(file)
 
 
+class Full(io.RawIOBase):
+    """A file on a disk that is full: it can be opened, and neither written nor closed in good order."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, b: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("at", ["open", "write", "folder"])
 def test_a_disk_that_is_full_is_no_fault_of_the_archive(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     file = tmp_path / "images.zip"
     file.write_bytes(zipped(picture()))
-
-    before = Path.open
+    before, mkdir = Path.open, Path.mkdir
 
     def full(path: Path, mode: str = "r") -> object:
-        if "x" in mode:
+        if "x" in mode and at == "open":
             raise OSError(28, "No space left on device")
-        return before(path, mode)
+        return io.BufferedWriter(Full()) if "x" in mode and at == "write" else before(path, mode)
+
+    def no_folder(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        if at == "folder" and path.name == "a":
+            raise OSError(28, "No space left on device")
+        mkdir(path, mode, parents, exist_ok)
 
     monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(Path, "mkdir", no_folder)
     with pytest.raises(StorageError, match=r"must be writable, got .*No space left on device"):
         unpack.unpacked(file)
+    assert not list((cache / "unpacked").iterdir())
 
 
 PNG_ENDS = picture()
@@ -243,3 +261,88 @@ def test_a_reason_is_never_empty() -> None:
     assert reason(MemoryError()) == "more than fits in memory"
     assert reason(zipfile.BadZipFile("it ends.")) == "it ends"
     assert reason(RuntimeError()) == "RuntimeError"
+
+
+def test_errors_about_an_archive_name_the_archive(tmp_path: Path, cache: Path) -> None:
+    content = {
+        "empty": {},
+        "inner": {"in.zip": zipped(picture())},
+        "damaged": {"a/1.png": picture()[:40], "a/2.png": picture()[:40]},
+        "sizes": {"a/1.png": picture(), "a/2.png": picture(), "b/1.png": wide(), "b/2.png": wide()},
+        "splits": {f"{name}/{part}/1.png": picture() for name in "ab" for part in ("train", "test")},
+        "unlike": {f"{split}/{name}/1.png": picture() for split, name in (("train", "a"), ("test", "b"))},
+    }
+    for name, members in content.items():
+        file = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(file, "w") as packed:
+            for member, data in members.items():
+                packed.writestr(member, data)
+        dataset = ImageFolder(ImageFolderOptions(root=str(file)))
+        with pytest.raises((CorruptError, UsageError)) as refused:
+            _ = dataset.spec, [dataset.split(split) for split in ("train", "test")]
+        assert str(cache) not in str(refused.value), name
+        assert f"{name}.zip" in str(refused.value) or name == "unlike"
+
+
+def wide() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (9, 5), 7).save(file, "png")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"\x93NUMPY\x01\x00" + bytes(90), "one array, as numpy.save writes it"),
+        (b"1,2,3\n", "a file of another kind"),
+        (b"", "a file of another kind"),
+        (b"\x80\x04N.", "a file of another kind"),
+    ],
+)
+def test_a_file_that_is_no_npz_file_is_called_what_it_is(tmp_path: Path, content: bytes, got: str) -> None:
+    (tmp_path / "own.npz").write_bytes(content)
+    with pytest.raises(CorruptError, match=rf"must be an \.npz file, got {got}.*numpy\.savez") as refused:
+        load_arrays(str(tmp_path / "own.npz"))
+    assert "allow_pickle" not in str(refused.value)
+
+
+PATHS = {
+    "nobody's home": ("~nobody_of_that_name/x", "there is no home folder ~nobody_of_that_name"),
+    "a long name": ("x" * 300, "too long or has NUL"),
+    "a long path": ("/".join(["folder"] * 1000), "too long or has NUL"),
+    "NUL": ("a\0b", "too long or has NUL"),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_that_no_system_takes_is_refused_in_words(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, words = PATHS[name]
+    for refused in (
+        lambda: ImageFolderOptions(root=path).anchored(),
+        lambda: ImageFolder(ImageFolderOptions(root=path)).spec,
+        lambda: load_arrays(path),
+        lambda: cache_folder(path),
+    ):
+        with pytest.raises(UsageError, match=words):
+            refused()
+    if "\0" not in path:
+        monkeypatch.setenv("GENZOO_DATA", path)
+        with pytest.raises(UsageError, match=rf"GENZOO_DATA must be a path.*{words}"):
+            cache_folder()
+
+
+@pytest.mark.parametrize("names", [["cat", "cat"], ["cat", ""], ["cat", " \n"]])
+def test_class_names_that_cannot_be_told_apart_are_refused(tmp_path: Path, names: list[str]) -> None:
+    file = tmp_path / "own.npz"
+    np.savez(file, images=np.zeros((4, 4, 4), np.uint8), labels=[0, 1, 0, 1], class_names=names)
+    with pytest.raises(UsageError, match=r"class_names must be different words .* at index 1"):
+        _ = Npz(NpzOptions(path=str(file))).spec
+
+
+def test_a_name_with_its_accents_coded_otherwise_is_said_to_be(tmp_path: Path) -> None:
+    for split, name in (("train", "caf\u00e9"), ("test", "cafe\u0301")):
+        for folder in (name, "tea"):
+            (tmp_path / split / folder).mkdir(parents=True)
+            (tmp_path / split / folder / "1.png").write_bytes(picture())
+    with pytest.raises(UsageError, match="accents coded otherwise"):
+        _ = ImageFolder(ImageFolderOptions(root=str(tmp_path))).spec

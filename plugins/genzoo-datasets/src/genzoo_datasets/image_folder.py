@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import cast
+from unicodedata import normalize
 
 import numpy as np
 import torch
 
-from genzoo.errors import UsageError
+from genzoo.bounded import user_path
+from genzoo.errors import GenzooError, UsageError
 from genzoo.parts.described import split_line
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
@@ -44,18 +48,36 @@ class ImageFolder(PixelDataset):
         return cast(ImageFolderOptions, self.options)
 
     @cached_property
+    def _given(self) -> Path:
+        return user_path(self._own.root, f"{_NAME}: root")
+
+    @cached_property
+    def _archive(self) -> Path | None:
+        """The folder that the archive was unpacked into; None of a folder."""
+        return unpacked(self._given) if self._own.root and is_archive(self._given) else None
+
+    @contextmanager
+    def _named(self) -> Generator[None]:
+        """A block whose errors name files of an archive as those, and not as what they were unpacked to."""
+        try:
+            yield
+        except GenzooError as error:
+            place = str(self._archive)
+            error.message = error.message.replace(place + os.sep, f"{self._given}: ").replace(place, str(self._given))
+            if place in error.hint:
+                error.hint = "Correct the archive, or unpack it by hand and name the folder."
+            raise
+
+    @cached_property
     def _layout(self) -> Layout:
-        root = Path(self._own.root).expanduser()
-        archive = bool(self._own.root) and is_archive(root)
-        if archive:
-            root = unpacked(root)
-        root = root.absolute()
+        root = self._archive or self._given
         if not self._own.root or not root.is_dir():
             raise UsageError(
                 f"image-folder: root must be a folder or an archive of images, got {self._own.root!r}.",
                 "Set the dataset's option root.",
             )
-        return layout(root, archive=archive)
+        with self._named():
+            return layout(root, archive=self._archive is not None)
 
     @property
     def _divided(self) -> bool:
@@ -70,7 +92,8 @@ class ImageFolder(PixelDataset):
     @cached_property
     def _trees(self) -> dict[str, Tree]:
         """The image files by split, each file once; all under no name where a seed divides them."""
-        return each_once(self._layout.trees(self._passed), self._passed)
+        with self._named():
+            return each_once(self._layout.trees(self._passed), self._passed)
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
@@ -78,10 +101,13 @@ class ImageFolder(PixelDataset):
         first, *rest = map(_classes_of, self._trees.values())
         for other in rest:
             if other != first:
-                name = sorted(set(first) ^ set(other))[0]
+                name, *others = sorted(set(first) ^ set(other))
+                twin = any(normalize("NFC", name) == normalize("NFC", also) for also in others)
                 raise UsageError(
                     f"image-folder: train and test must hold the same classes, got {name!r} in one alone.",
-                    "Rename it (upper and lower case differ), or add it to the other.",
+                    "The other has it too, but with accents coded otherwise; copy the folder's name from one to the other."
+                    if twin
+                    else "Rename it (upper and lower case differ), or add it to the other.",
                 )
         return first
 
@@ -89,17 +115,17 @@ class ImageFolder(PixelDataset):
     def _inspection(self) -> Inspection:
         names = self.splits if self._divided else ("train",)
         found = [image for name in names for image, _ in self._listed(name)]
-        return inspect([image.path for image in found], digest(found), _NAME)
+        with self._named():
+            return inspect([image.path for image in found], digest(found), _NAME)
 
     @cached_property
     def _target(self) -> Target:
         first = next(iter(self._listed("train")), None)
         if first is None:
             told = self._passed.told(str(self._layout.root)) or ""
-            raise UsageError(
-                f"image-folder: {self._layout.root} must hold at least one image, got none. {told}".rstrip()
-            )
-        _, height, width = shape_of(ImageFile(first[0].path), _NAME)
+            raise UsageError(f"image-folder: {self._given} must hold at least one image, got none. {told}".rstrip())
+        with self._named():
+            _, height, width = shape_of(ImageFile(first[0].path), _NAME)
         channels = self._own.channels or (3 if self._inspection.colour else 1)
         size = self._own.size
         return Target(_NAME, channels, size or height, size or width, self._own.resize)
@@ -137,7 +163,8 @@ class ImageFolder(PixelDataset):
         files = [ImageFile(image.path) for image in found]
         # What is transparent was dropped, and not laid on white, in caches without this word.
         identity = {"digest": digest(found), "alpha": "white"}
-        images, pages = read_images(self, name, files, self._target, identity, self._layout.root)
+        with self._named():
+            images, pages = read_images(self, name, files, self._target, identity, self._layout.root)
         return Split(images, torch.tensor(labels, dtype=torch.int64) if self._classes else None, pages=pages)
 
     def names(self, split: str) -> Sequence[str]:

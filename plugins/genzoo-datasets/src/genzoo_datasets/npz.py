@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genzoo.bounded import UNREADABLE_ZIP, reason
+from genzoo.bounded import UNREADABLE_ZIP, reason, user_path
 from genzoo.errors import CorruptError, UsageError
 from genzoo.parts.pixels import PixelDataset
 from genzoo.types import ImageSpec, Split
@@ -178,11 +178,20 @@ def load_arrays(path: str) -> Mapping[str, Array]:
         UsageError: If there is no such file.
         CorruptError: If it is no .npz file, damaged, or holds Python objects.
     """
-    if not path or not Path(path).expanduser().is_file():
+    file = user_path(path, "npz: path")
+    if not path or not file.is_file():
         raise UsageError(f"npz: path must be an .npz file, got {path!r}.", "Set the dataset's option path.")
+    with suppress(OSError), file.open("rb") as opened:
+        if not opened.read(4).startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            opened.seek(0)
+            single = opened.read(6) == b"\x93NUMPY"
+            got = "one array, as numpy.save writes it" if single else "a file of another kind"
+            raise CorruptError(
+                f"npz: {path} must be an .npz file, got {got}.", "Write it with numpy.savez(path, images=…, labels=…)."
+            )
     try:
         # Opened here, because numpy leaves the file open where it refuses it.
-        with Path(path).expanduser().open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (*UNREADABLE_ZIP, AttributeError, TypeError) as error:
         raise CorruptError(

@@ -93,12 +93,17 @@ def _kind(array: Array) -> str:
 
 
 def _names(names: Array) -> tuple[str, ...]:
-    if names.ndim != 1 or names.dtype.kind != "U" or not len(names) or len(set(names.tolist())) < len(names):
+    if names.ndim != 1 or names.dtype.kind != "U" or not len(names):
         raise UsageError(
             f"npz: class_names must be different words [K], got {names.dtype} {list(names.shape)}.",
             'Write np.array(["cat", "dog"]).',
         )
-    return tuple(names.tolist())
+    listed: list[str] = names.tolist()
+    for place, name in enumerate(listed):
+        if not name.strip() or name in listed[:place]:
+            got = "twice" if name.strip() else "which shows nothing"
+            raise UsageError(f"npz: class_names must be different words [K], got {name!r} at index {place}, {got}.")
+    return tuple(listed)
 
 
 def _check(key: str, array: Array) -> None:

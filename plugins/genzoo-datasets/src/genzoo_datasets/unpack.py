@@ -19,6 +19,9 @@ from genzoo.parts.cache import cache_folder
 UNREADABLE_ARCHIVE = (*UNREADABLE_ZIP, tarfile.TarError)
 """What reading an archive raises where it is damaged, encrypted, packed by an unknown method or made to harm."""
 
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a disk refuses by, also when a file is closed."""
+
 _BLOCK = 2**20
 """Bytes of a member that are held in memory."""
 
@@ -50,6 +53,8 @@ def unpacked(archive: Path) -> Path:
         if not target.is_dir():
             staging.rename(target)
     except UNREADABLE_ARCHIVE as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise _unwritten(target, error) from error
         raise CorruptError(
             f"unpack: {archive} must be a whole archive without a password, got {reason(error)}.",
             "Fetch it anew, or unpack it by hand and name the folder.",

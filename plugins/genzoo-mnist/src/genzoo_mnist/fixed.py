@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genzoo.bounded import user_path
 from genzoo.errors import CorruptError, UsageError
 from genzoo.types import Split
 
@@ -29,7 +30,7 @@ def find_files(folder: str) -> dict[str, Path]:
         raise UsageError(
             f"mnist: fixed must be the folder of {', '.join(names.values())}, got none.", "Add --data.fixed FOLDER."
         )
-    found = {name: Path(folder).expanduser() / file for name, file in names.items()}
+    found = {name: user_path(folder, "mnist: fixed") / file for name, file in names.items()}
     missing = [path.name for path in found.values() if not path.is_file()]
     if missing:
         raise UsageError(
