@@ -1,11 +1,14 @@
-"""The commands that people and CI run, in the environment that requirements-dev.txt made. ``nox`` runs all of them."""
+"""The commands that people and CI run, in the environment that requirements-dev.txt made.
+
+``nox`` runs all of them but ``lowest``. The sessions that try what is released make environments of their own.
+"""
 
 from __future__ import annotations
 
 import nox
 
 nox.options.default_venv_backend = "none"
-nox.options.sessions = ["lint", "types", "layers", "tests", "slow", "docs"]
+nox.options.sessions = ["lint", "types", "layers", "tests", "slow", "docs", "wheels", "pythons"]
 
 
 @nox.session
@@ -44,3 +47,22 @@ def slow(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Sphinx; warnings are errors."""
     session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Wheels of all distributions in a fresh environment away from the checkout: train, tour, check, make a plugin."""
+    session.run("python", "tools/released.py")
+
+
+@nox.session
+def pythons(session: nox.Session) -> None:
+    """What imports no torch, under newer versions of Python, where they are on this machine."""
+    for version in ("3.12", "3.13"):
+        session.run("python", "tools/released.py", "--python", version, *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The oldest versions that the bounds of the core state; downloads torch."""
+    session.run("python", "tools/released.py", "--lowest")

@@ -243,39 +243,52 @@ def test_every_wheel_and_sdist_holds_what_a_user_needs(tmp_path: Path) -> None:
         holds(tmp_path, name)
 
 
-@pytest.mark.slow
-def test_wheels_alone_train_report_check_and_make_plugins(tmp_path: Path) -> None:
-    tool("wheels").build(tmp_path / "dist")
-    site, work = tmp_path / "site", tmp_path / "a place with ü"
-    work.mkdir()
-    wheels = [str(path) for path in (tmp_path / "dist").glob("*.whl")]
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site)]
-    subprocess.run([*install, *wheels], check=True, capture_output=True)
-    # `site` comes before the checkout, which an editable installation puts at the end of the path.
-    environment = os.environ | {"PYTHONPATH": str(site), "MPLBACKEND": "Agg"}
+def test_what_is_released_is_tried_by_ci() -> None:
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.M))
+    used = set(re.findall(r"\w+", " ".join(re.findall(r"^nox -s ([\w ]+)$", ci, re.M))))
+    assert {"wheels", "pythons", "slow", "lint", "types", "layers", "docs"} <= used <= sessions
+    assert "lowest" in sessions - used, "it downloads another torch"
 
-    def genzoo_says(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "genzoo", *words],
-            cwd=work,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
 
-    where = subprocess.run(
-        [sys.executable, "-c", "import genzoo, genzoo_vae; print(genzoo.__file__, genzoo_vae.__file__)"],
-        cwd=work, env=environment, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert where.count(str(site)) == 2, where
-    genzoo_says("run", "vae", "--scheduler", "linear-warmup", "--viz", "traversal", "--limit", "128", "--epochs", "1")
-    genzoo_says("sample", "zoo:report-vae", "-n", "4")
-    genzoo_says("check", "linear-warmup", "standard-normal", "bernoulli")
-    genzoo_says("new", "scheduler", "my-warmup")
-    assert (work / "genzoo-my-warmup" / "LICENSE").is_file()
+def test_the_tour_of_readme_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    lines = tool("released").tour((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(lines) >= 10
+    assert {words[0] for words in lines} == {"run", "list", "info", "viz", "eval"}
+    for words in lines:
+        assert (words[-4:] == ["--limit", "256", "--epochs", "1"]) is (words[0] == "run" and "--resume" not in words)
+
+
+def test_a_python_that_is_not_there_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    released = tool("released")
+    assert released.interpreter("2.0") is None
+    assert released.interpreter(f"{sys.version_info.major}.{sys.version_info.minor}") is not None
+    monkeypatch.setattr(sys, "argv", ["released.py", "--python", "2.0"])
+    assert released.main() == 0
+    assert capsys.readouterr().out == "Skipped: there is no Python 2.0 with venv and pip on this machine.\n"
+
+
+def test_the_lower_bounds_of_the_core_can_be_installed_as_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    found = dict(line.split("==") for line in tool("released").lowest())
+    assert found.keys() == {Requirement(line).name for line in project(ROOT)["dependencies"]}
+    page = (ROOT / "docs/compatibility.md").read_text(encoding="utf-8")
+    for name, version in found.items():
+        assert f"{name} {version}" in page, f"docs/compatibility.md says which versions were tried: {name} {version}"
+
+
+def test_every_tool_is_pinned_at_a_version_that_its_bound_allows() -> None:
+    lines = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
+    assert "-c constraints.txt" in lines
+    tools = {item.name: item.specifier for line in lines if line[:1].isalpha() for item in [Requirement(line)]}
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in pinned if not line.startswith("#"))
+    assert pins.keys() == tools.keys()
+    assert all(tools[name].contains(version) for name, version in pins.items())
 
 
 # Licences of weights and data

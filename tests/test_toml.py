@@ -23,6 +23,7 @@ def test_a_byte_order_mark_and_newlines_of_any_system_are_read(tmp_path: Path, e
 
 
 def test_lines_are_counted_alike_behind_a_byte_order_mark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
     file = tmp_path / "r.toml"
     file.write_bytes(RECIPE.replace("latent_dim", "latent_dimm").encode("utf-8-sig"))
     assert execute(["run", "--recipe", str(file), "--dry-run"]) == 2
@@ -41,6 +42,7 @@ def test_lines_are_counted_alike_behind_a_byte_order_mark(tmp_path: Path, capsys
 def test_another_encoding_is_named(
     tmp_path: Path, encoding: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("torch")
     file = tmp_path / "r.toml"
     file.write_bytes(RECIPE.encode(encoding))
     assert execute(["run", "--recipe", str(file), "--dry-run"]) == 2

@@ -12,13 +12,15 @@ from hatchling.builders.wheel import WheelBuilder
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def build(target: Path, names: list[str] | None = None) -> list[Path]:
+def build(target: Path, names: list[str] | None = None, kinds: tuple[str, ...] = ("sdist", "wheel")) -> list[Path]:
     """The files that were made in ``target``.
 
     Args:
         target: A folder, made where it is absent.
         names: Distributions, all by default.
+        kinds: What is made of each.
     """
+    builders = {"sdist": SdistBuilder, "wheel": WheelBuilder}
     folders = {"genzoo": ROOT} | {
         path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))
     }
@@ -27,8 +29,8 @@ def build(target: Path, names: list[str] | None = None) -> list[Path]:
         raise SystemExit(f"wheels: {', '.join(sorted(unknown))} must be of {', '.join(folders)}.")
     made: list[Path] = []
     for name in names or folders:
-        for builder in (SdistBuilder, WheelBuilder):
-            made += [Path(path) for path in builder(str(folders[name])).build(directory=str(target))]
+        for kind in kinds:
+            made += [Path(path) for path in builders[kind](str(folders[name])).build(directory=str(target))]
     return made
 
 

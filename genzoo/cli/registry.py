@@ -80,11 +80,11 @@ def verify(context: click.Context, names: tuple[str, ...], file: Path | None, as
 
     Exit 1 when a plugin fails; its result is written too.
     """
+    file = file or catalogue.path()
+    _writable(file, "registry verify")
     from genzoo.host.upkeep import record
     from genzoo.testing import KIT_VERSION, check_component
 
-    file = file or catalogue.path()
-    _writable(file, "registry verify")
     listed = catalogue.read(file)
     keys = {(entry.kind, entry.name, entry.distribution) for entry in listed.plugin}
     chosen = [host().one(name) for name in names] if names else host().components()

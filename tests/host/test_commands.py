@@ -130,6 +130,7 @@ def test_a_disallowed_plugin_is_not_imported_by_any_command(said, listed, faulty
 
 
 def test_doctor_names_every_fault_and_exits_3(faulty) -> None:
+    pytest.importorskip("torch")
     done = faulty.genzoo("doctor", "--json")
     assert done.returncode == 3
     found = json.loads(done.stdout)
@@ -176,6 +177,7 @@ def test_new_names_the_kinds_there_are(said, kind: str, guess: str) -> None:
 
 
 def test_doctor_says_who_imported_torch_too_early(faulty, tmp_path) -> None:
+    pytest.importorskip("torch")
     site = type(faulty)(tmp_path)
     site.install("eager-zoo", "import torch\n")
     (tmp_path / "torch.py").write_text("")
