@@ -8,9 +8,11 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import sys
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint
+from types import ModuleType
 from typing import Any, TypeVar
 
 from genzoo import hookspecs
@@ -269,3 +271,14 @@ def _about(problem: Problem, kind: str, name: str, distribution: str) -> bool:
 def _allow_list() -> set[str] | None:
     value = os.environ.get(ALLOW_VARIABLE)
     return None if value is None else {normal(name) for name in value.split(",") if name.strip()}
+
+
+class _CallableModule(ModuleType):
+    """This module, which may be called as its function: before genzoo.host was a package, ``from genzoo.host import host``
+    gave the function, and scripts still write it."""
+
+    def __call__(self) -> Host:
+        return host()
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,3 +287,9 @@ def test_a_tracker_that_gives_up_stops_neither_the_run_nor_the_others(host: Host
     assert host.call_lifecycle("genzoo_epoch_end", folder=tmp_path, row={}) == []
     with pytest.raises(UsageError, match="name must be one of"):
         host.call_lifecycle("genzoo_models")
+
+
+def test_the_host_is_found_where_scripts_look_for_it() -> None:
+    code = "from genzoo.host import host; from genzoo.host.host import host as same; print(host() is same())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr
