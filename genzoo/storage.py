@@ -43,9 +43,11 @@ def _operation(name: str, path: Path) -> Generator[None]:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise UsageError(f"{name}: {str(path)[:40]}… must be shorter, the system does not take it.") from None
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+        way = "Free space, or choose another folder" if full else "Choose a folder that can be written"
         raise StorageError(
             f"{name}: {path} could not be written: {error.strerror or error}.",
-            "Free space or choose another folder with --out, then resume the run.",
+            f"{way}, and try again; `genzoo run --resume RUN` goes on with a run that had begun.",
         ) from error
 
 

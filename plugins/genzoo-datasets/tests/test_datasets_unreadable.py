@@ -346,3 +346,11 @@ def test_a_name_with_its_accents_coded_otherwise_is_said_to_be(tmp_path: Path) -
             (tmp_path / split / folder / "1.png").write_bytes(picture())
     with pytest.raises(UsageError, match="accents coded otherwise"):
         _ = ImageFolder(ImageFolderOptions(root=str(tmp_path))).spec
+
+
+@pytest.mark.parametrize("name", ["cut.tar.bz2", "cut.zip", "notes.txt"])
+def test_a_file_that_is_no_archive_is_said_to_be_a_file(tmp_path: Path, name: str) -> None:
+    content = {"cut.tar.bz2": b"BZh91AY&SY" + bytes(40), "cut.zip": cut(zipped(picture()))}
+    (tmp_path / name).write_bytes(content.get(name, b"hello"))
+    with pytest.raises(UsageError, match=rf"got the file .*{name}.*cut or of another kind"):
+        _ = ImageFolder(ImageFolderOptions(root=str(tmp_path / name))).spec

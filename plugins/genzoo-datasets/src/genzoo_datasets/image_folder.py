@@ -71,6 +71,11 @@ class ImageFolder(PixelDataset):
     @cached_property
     def _layout(self) -> Layout:
         root = self._archive or self._given
+        if self._own.root and root.is_file():
+            raise UsageError(
+                f"image-folder: root must be a folder or an archive of images, got the file {str(root)!r}.",
+                "A .zip or .tar file that is cut or of another kind is not known as one.",
+            )
         if not self._own.root or not root.is_dir():
             raise UsageError(
                 f"image-folder: root must be a folder or an archive of images, got {self._own.root!r}.",
