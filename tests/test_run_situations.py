@@ -392,6 +392,27 @@ SITUATIONS = [
     ),
     Situation("healthy, a frozen decoder that was trained", vae(8), starting("decoder"), no=HEALTHY),
     Situation(
+        "a model of pixels, healthy",
+        "pixels",
+        {"prior": ("autoregressive", {"width": 16, "layers": 3}), "network": None, "epochs": 5},
+        begins="The model knows more than single pixels",
+        says=("where pixels drawn each by itself take 1",),
+        no=HEALTHY,
+    ),
+    Situation(
+        "a model of pixels, one step",
+        "pixels",
+        {
+            "prior": ("autoregressive", {"width": 16, "layers": 3}),
+            "network": None,
+            "epochs": 1,
+            "limit": 16,
+            "lr": 1e-9,
+        },
+        begins="The model is not trained yet",
+        says=("1 steps are few",),
+    ),
+    Situation(
         "GAN that draws few kinds",
         ("gan", {"latent_dim": 8}),
         {**GAN, "loss": ("adversarial", {"lr": 5e-2, "critic_lr": 1e-4}), "epochs": 20},

@@ -20,7 +20,7 @@ from genzoo.parts.baseline import constant_output
 from genzoo.randomness import seeded
 from genzoo.testing.reference import BernoulliPixels
 from genzoo.training import closing
-from genzoo.training.drawn import Drawn, coverage, drawn_findings
+from genzoo.training.drawn import Drawn, coverage, density_findings, drawn_findings, pixels_alone
 from genzoo.training.evidence import decode_in_ways, gather, leading, levels_in_use
 from genzoo.training.verdict import core_findings, paragraph
 from genzoo.types import Batch, Capability, Encoding, ImageSpec, Latent, LatentSpec, ModelOutput, Split
@@ -561,6 +561,35 @@ def test_coverage_tells_samples_of_all_kinds_from_those_of_few(kind: str) -> Non
         kind, (0, 0.1)
     )
     assert least <= found <= most
+
+
+@pytest.mark.parametrize(
+    ("elbo", "step", "says"),
+    [
+        (-3.0, 5000, "The model knows more than single pixels: it takes 3.00 nats"),
+        (-90.0, 5000, "The model is not trained: it takes 90.00 nats"),
+        (-90.0, 20, "The model is not trained yet: it takes 90.00 nats"),
+    ],
+)
+def test_a_model_of_pixels_is_judged_beside_single_pixels(elbo: float, step: int, says: str) -> None:
+    spec = ImageSpec((1, 2, 2), classes=3, levels=4)
+    model: Any = Decoding(latents=True, labels=False)
+    model.image = spec
+    with seeded(0):
+        view = view_of(model, torch.randint(0, 4, (500, 1, 2, 2)) / 3, torch.zeros(500, dtype=torch.int64))
+    text = paragraph(density_findings(view, {"step": step, "epoch": 1, "test": {"elbo": elbo}}))
+    assert text.startswith(says)
+    assert "where pixels drawn each by itself take 5.5" in text  # 4 log 4 = 5.55
+    assert density_findings(view, {"step": step, "test": {"nll": 3.0}}) == []
+    model.image = replace(spec, levels=None)
+    assert density_findings(view, {"step": step, "test": {"elbo": elbo}}) == []
+
+
+def test_single_pixels_take_the_entropy_of_their_own_frequencies() -> None:
+    with seeded(0):
+        images = (torch.rand(4000, 1, 2, 3) < 0.2).float()
+    found = pixels_alone(images[:2000], images[2000:], 2)
+    assert found == pytest.approx(-6 * (0.2 * math.log(0.2) + 0.8 * math.log(0.8)), rel=0.03)
 
 
 # Codes and levels.

@@ -14,7 +14,7 @@ from genzoo.findings import Finding
 from genzoo.interfaces.model import Model
 from genzoo.interfaces.view import RunView
 from genzoo.training.draw import at_rest
-from genzoo.training.drawn import drawn_findings, gather_drawn
+from genzoo.training.drawn import density_findings, drawn_findings, gather_drawn
 from genzoo.training.evidence import gather
 from genzoo.training.verdict import core_findings, paragraph
 from genzoo.types import Capability, LatentSpec
@@ -34,11 +34,10 @@ def findings_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | 
     tested = (row.get("test") or row["train"]) if row else {"distortion": 0.0}
     found: list[Finding] = []
     try:
-        if (
-            not isinstance(model, Model)
-            or Capability.EXACT_POSTERIOR in model.capabilities
-            or "distortion" not in tested
-        ):
+        if Capability.EXACT_POSTERIOR in model.capabilities:
+            with at_rest(view, "verdict"):
+                return density_findings(view, row)
+        if not isinstance(model, Model) or "distortion" not in tested:
             with at_rest(view, "verdict"):
                 drawn = gather_drawn(view, row)
             return [] if drawn is None else drawn_findings(drawn)

@@ -1,4 +1,4 @@
-"""What a generator that does not encode is judged by: its samples beside images of its data."""
+"""What models without latents of their own are judged by: samples beside images, and densities beside single pixels'."""
 
 from __future__ import annotations
 
@@ -126,3 +126,43 @@ def drawn_findings(drawn: Drawn) -> list[Finding]:
     if whole:
         return [Finding("good", f"The samples are spread like the data: {numbers}")]
     return [Finding("note", f"The samples miss a part of the data: {numbers}")]
+
+
+def density_findings(view: RunView, row: Mapping[str, Any] | None) -> list[Finding]:
+    """What is found about a model of pixels: whether it knows more than the grey levels of each pixel by itself.
+
+    Nothing where its prior has no density or the data no number of grey levels. Samples are not drawn, which may take a
+    step per pixel.
+    """
+    tested = (row.get("test") or row.get("train") or {}) if row else {}
+    levels, elbo = view.image.levels, tested.get("elbo")
+    if levels is None or elbo is None:
+        return []
+    count = max(1, VALUES // view.image.pixels)
+    of = "test" if view.splits.get("test") else "train"
+    alone = pixels_alone(view.shuffled(count, "train").image, view.shuffled(count, of).image, levels)
+    steps, epochs = int((row or {}).get("step") or 0), int((row or {}).get("epoch") or 0)
+    text = f"{-elbo:.2f} nats per image, where pixels drawn each by itself take {alone:.2f}"
+    if -elbo < alone:
+        return [Finding("good", f"The model knows more than single pixels: it takes {text}.")]
+    if Drawn(0, 0.0, 0.0, 0.0, 0.0, steps, epochs).early:
+        return [Finding("note", f"The model is not trained yet: it takes {text}. {steps} steps are few; train longer.")]
+    return [Finding("fault", f"The model is not trained: it takes {text}.", "more --epochs or another --lr")]
+
+
+def pixels_alone(train: Tensor, test: Tensor, levels: int) -> float:
+    """The mean of −log p of test images in nats, where each pixel has the frequencies that it has in training images.
+
+    Args:
+        train: ``[N, C, H, W]`` in [0, 1]; ``test`` likewise.
+        levels: Number of grey levels. Together they count as seen once more.
+
+    Example:
+        >>> round(pixels_alone(torch.zeros(3, 1, 1, 1), torch.ones(1, 1, 1, 1), 2), 3)  # log((3 + 1) / 0.5)
+        2.079
+    """
+    seen, other = ((images.flatten(1) * (levels - 1)).round().long() for images in (train, test))
+    counts = torch.zeros(seen.shape[1], levels, dtype=torch.float64, device=seen.device)
+    counts.scatter_add_(1, seen.T, torch.ones_like(seen.T, dtype=torch.float64))
+    log_share = ((counts + 1 / levels) / (len(seen) + 1)).log()
+    return float(-log_share.gather(1, other.T).sum(0).mean())
