@@ -141,7 +141,7 @@ class Run:
 
         visualizer = add_visualizer(self.loaded.experiment, self.choice(Kind.VISUALIZER, name, options))
         with at_rest(self.view, f"figure:{name}"):
-            return dict(visualizer.draw(self.view))
+            return dict(visualizer.draw(self.view.limited_to(visualizer.reads)))
 
     @own_state()
     def evaluate(self, name: str, **options: Any) -> dict[str, float]:
@@ -151,7 +151,9 @@ class Run:
 
         metric = add_metric(self.loaded.experiment, self.choice(Kind.METRIC, name, options))
         with at_rest(self.view, f"metric:{name}"):
-            return {key or name: float(value) for key, value in metric.evaluate(self.view).items()}
+            return {
+                key or name: float(value) for key, value in metric.evaluate(self.view.limited_to(metric.reads)).items()
+            }
 
     @own_state()
     def diagnose(self) -> list[Finding]:

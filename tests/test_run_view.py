@@ -16,6 +16,7 @@ from genzoo.host.host import host
 from genzoo.interfaces.view import RunView
 from genzoo.recipe import parse_recipe
 from genzoo.runs.load import make_view, splits
+from genzoo.testing.bench import View
 
 PARTS = {"dataset": {"name": "digits"}, "network": {"name": "mlp", "options": {"hidden": [4]}}}
 
@@ -74,3 +75,20 @@ def test_a_split_that_is_not_there_is_refused(view: RunView) -> None:
     for take in (lambda: view.batch(1, "holdout"), lambda: next(view.batches(1, split="holdout"))):
         with pytest.raises(UsageError, match="split must be one of"):
             take()
+
+
+def test_a_view_limited_to_what_a_plugin_declares_refuses_the_rest_by_name():
+    view = View.of()
+    test_alone = view.limited_to(frozenset({"test"}))
+    assert list(test_alone.splits) == ["test"]
+    assert test_alone is view.limited_to(frozenset({"test"}))
+    assert len(test_alone.split()) == len(view.split())
+    for read in (
+        lambda: test_alone.split("train"),
+        lambda: test_alone.batch(1, "train"),
+        lambda: test_alone.splits["train"],
+    ):
+        with pytest.raises(UsageError, match=r"declares to read, \['test'\], got 'train'"):
+            read()
+    assert view.limited_to(None) is view
+    assert view.limited_to(frozenset({"train", "test"})) is view

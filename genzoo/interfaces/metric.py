@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from genzoo.interfaces.generator import Generator
@@ -23,6 +24,7 @@ class Metric(ABC):
         - ``direction``: ``"higher"`` or ``"lower"`` is better, or None; ``bounds``: least and greatest value or None.
         - ``unit``: such as ``"nats"``, of every number that a `Measurement` gives no other unit.
         - ``requires``, ``needs_labels``, ``needs_factors`` as a visualizer's.
+        - Optionally promises, which the contract kit then holds it to: ``reads`` and ``estimates``.
 
     Args:
         options: The plugin's options.
@@ -37,6 +39,12 @@ class Metric(ABC):
     direction: ClassVar[Literal["higher", "lower"] | None] = None
     bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
     unit: ClassVar[str] = ""
+    reads: frozenset[str] | None = None
+    """Splits that it reads, from the view or the dataset; the view refuses others. None: not stated, and the contract kit
+    expects the test split alone."""
+    estimates: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Number → ``"distortion"``, ``"rate"``, ``"elbo"`` or ``"nll"``, in nats per image over the test split; numbers of
+    these names need no entry."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

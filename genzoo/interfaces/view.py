@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,24 @@ class RunView:
     seed: int = 0
     loss: Objective | None = None
     reports: Sequence[Report] = ()
+    _limited: dict[frozenset[str], RunView] = field(
+        default_factory=dict["frozenset[str]", "RunView"], init=False, compare=False, repr=False
+    )
+
+    def limited_to(self, reads: Collection[str] | None) -> RunView:
+        """The view with those splits alone, which a plugin declares as its ``reads``; any other is refused.
+
+        The same view each time for the same splits; itself where nothing is left out, or ``reads`` is None.
+        """
+        if reads is None or set(self.splits) <= set(reads):
+            return self
+        key = frozenset(reads)
+        if key not in self._limited:
+            splits = _Declared(
+                {name: split for name, split in self.splits.items() if name in key}, frozenset(self.splits)
+            )
+            self._limited[key] = replace(self, splits=splits)
+        return self._limited[key]
 
     @property
     def image(self) -> ImageSpec:
@@ -60,6 +78,8 @@ class RunView:
             UsageError: If it is absent or empty.
         """
         split = self.splits.get(name)
+        if split is None and isinstance(self.splits, _Declared):
+            self.splits.refuse(name)
         if split is None or len(split) == 0:
             raise UsageError(f"view: split must be one of {sorted(self.splits)} with images, got {name!r}.")
         return split
@@ -89,3 +109,22 @@ class RunView:
     def _evaluated(self, whole: Split, index: slice | torch.Tensor) -> Batch:
         batch = whole.batch(index).to(self.device)
         return batch.with_image(self.dataset.transform(batch.image, training=False))
+
+
+class _Declared(dict[str, Split]):
+    """The splits that a plugin declares to read, which says so when it asks for another of the run's."""
+
+    def __init__(self, splits: Mapping[str, Split], present: frozenset[str]) -> None:
+        super().__init__(splits)
+        self._present = present
+
+    def refuse(self, name: str) -> None:
+        if name in self._present:
+            raise UsageError(
+                f"view: split must be among those that the plugin declares to read, {sorted(self)}, got {name!r}.",
+                f"Its author should add {name!r} to `reads`.",
+            )
+
+    def __missing__(self, name: str) -> Split:
+        self.refuse(name)
+        raise KeyError(name)

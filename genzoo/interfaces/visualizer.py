@@ -23,6 +23,7 @@ class Visualizer(ABC):
     Subclass requirements:
         - `draw`. Make figures with `genzoo.parts.figures`, never through pyplot's global state.
         - ``requires``: capabilities that the model must have; ``needs_labels`` if the data must have labels.
+        - Optionally ``reads``, the splits that it reads.
         - Optionally `check`, to refuse what capabilities cannot say.
 
     Args:
@@ -34,6 +35,9 @@ class Visualizer(ABC):
     needs_labels: ClassVar[bool] = False
     needs_factors: ClassVar[bool] = False
     needs_history: ClassVar[bool] = False
+    reads: frozenset[str] | None = None
+    """Splits that it reads, from the view or the dataset; the view refuses others. None: not stated, and the contract kit
+    expects a word on the figure where it reads another than the test split."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

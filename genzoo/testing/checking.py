@@ -23,6 +23,7 @@ _MODULES = (
     "options",
     "modules",
     "runs",
+    "splits_read",
     "model",
     "model_capabilities",
     "model_training",
@@ -34,11 +35,14 @@ _MODULES = (
     "prior",
     "scheduler",
     "visualizer",
+    "visualizer_values",
     "likelihood",
     "network",
     "field",
     "dataset",
+    "dataset_values",
     "metric",
+    "metric_values",
 )
 _FAMILIES = {
     "model": "model",

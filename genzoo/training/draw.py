@@ -51,7 +51,7 @@ def draw(
         try:
             files: list[str] = []
             with at_rest(view, f"figure:{key}"):
-                figures = visualizer.draw(view)
+                figures = visualizer.draw(view.limited_to(visualizer.reads))
             for name, figure in figures.items():
                 stem = f"{key}-{name}" if name else key
                 files += [path.name for path in save_figure(figure, folder / stem, formats)]
@@ -74,7 +74,7 @@ def measure(metrics: Mapping[str, Metric], view: RunView) -> dict[str, Any]:
     for key, metric in metrics.items():
         try:
             with at_rest(view, f"metric:{key}"):
-                found = metric.evaluate(view)
+                found = metric.evaluate(view.limited_to(metric.reads))
             results[key] = _result(key, metric, found)
         except (KeyboardInterrupt, StopRequested, Interrupted):
             raise

@@ -139,7 +139,11 @@ def same_at_each_call(subject: Subject) -> None:
     mend="Divide the images once, by a seeded permutation.",
 )
 def splits_disjoint(subject: Subject) -> None:
-    """No more than a twentieth of the test images are in the training split."""
+    """No more than a twentieth of the test images are in the training split, repeats by chance aside.
+
+    Tiny images of few grey levels repeat by themselves: how often is read off the training split, whose second half is
+    looked for in its first.
+    """
     _, found = splits(subject)
 
     def rows(split: Split) -> Iterable[bytes]:
@@ -147,9 +151,18 @@ def splits_disjoint(subject: Subject) -> None:
         table = split.images.flatten(1) if split.factors is None else split.factors
         return (row.numpy().tobytes() for row in table)
 
-    train, test = set(rows(found["train"].subset(20000))), list(rows(found["test"].subset(5000)))
-    share = sum(row in train for row in test) / len(test)
-    expect(share <= 0.05, "at most 5 % of test images in train", f"{share:.0%}")
+    train, test = list(rows(found["train"].subset(20000))), list(rows(found["test"].subset(5000)))
+    half = len(train) // 2
+    share = _repeated(train, test)
+    chance = _repeated(train[:half], train[half:]) if half else 0.0
+    # Twice as many images to be found among.
+    most = 0.05 + 1.2 * (1 - (1 - chance) ** 2)
+    expect(share <= most, f"at most {most:.0%} of test images in train", f"{share:.0%}")
+
+
+def _repeated(among: list[bytes], rows: list[bytes]) -> float:
+    known = set(among)
+    return sum(row in known for row in rows) / len(rows)
 
 
 @check(

@@ -185,6 +185,95 @@ class RendersAnother(Made):
         return Split(found.images, found.labels, factors)
 
 
+class Many(Unlabelled):
+    """More of them."""
+
+    def _distinct(self, name):
+        found = BenchData(sizes=(300, 200)).split(name)
+        return found.select(found.factors.sum(1) % 2 == self.splits.index(name))
+
+
+@wrong("labels-fit-images")
+class ShiftsItsLabels(Many):
+    """Its labels are those of the next image."""
+
+    def changed(self, split, name):
+        split = super().changed(split, name)
+        return replace(split, labels=split.labels.roll(1))
+
+
+@wrong("labels-fit-images")
+class ShufflesTestLabels(Many):
+    """Its test images are shuffled and their labels are not."""
+
+    def changed(self, split, name):
+        split = super().changed(split, name)
+        if name == "train":
+            return split
+        order = torch.randperm(len(split), generator=torch.Generator().manual_seed(3))
+        return replace(split, images=split.images[order])
+
+
+@wrong("classes-occur", also=("labels-fit-images",))
+class CutsSortedFiles(Unlabelled):
+    """Its files are sorted by class and cut in two."""
+
+    def _distinct(self, name):
+        both = [BenchData(sizes=(120, 120)).split(one) for one in self.splits]
+        labels = torch.cat([one.labels for one in both])
+        order = labels.argsort(stable=True)
+        some = order[:160] if name == "train" else order[160:]
+        return Split(
+            torch.cat([one.images for one in both])[some], labels[some], torch.cat([b.factors for b in both])[some]
+        )
+
+
+@wrong("pixels-use-the-range", also=("labels-fit-images",))
+class ZeroAndOneBytes(Unlabelled):
+    """It stores black and white as bytes 0 and 1."""
+
+    def changed(self, split, name):
+        split = super().changed(split, name)
+        return replace(split, images=(split.images > 0.5).to(torch.uint8))
+
+
+@wrong("evaluation-draws-nothing")
+class AugmentsTestImages(Unlabelled):
+    """It adds noise in evaluation too."""
+
+    def transform(self, image, *, training):
+        return (image + 0.1 * torch.randn_like(image)).clamp(0, 1)
+
+
+@wrong("factors-change-images", says="width")
+class IgnoresAFactor(Made):
+    """Its last factor changes nothing."""
+
+    def _distinct(self, name):
+        found = super()._distinct(name)
+        return self.render(found.factors)
+
+    def render(self, factors):
+        held = torch.cat([factors[:, :2], torch.zeros_like(factors[:, 2:])], 1)
+        found = self.inner.render(held)
+        return Split(found.images, found.labels, factors)
+
+
+@right()
+class TinyImages(Dataset):
+    """Two by two pixels of three grey levels, which repeat by chance."""
+
+    @property
+    def spec(self):
+        return ImageSpec((1, 2, 2), levels=3)
+
+    def split(self, name):
+        if name not in self.splits:
+            raise UsageError(f"split: name must be one of {', '.join(self.splits)}, got {name!r}.")
+        draw = torch.Generator().manual_seed(self.splits.index(name))
+        return Split(torch.randint(3, (200, 1, 2, 2), generator=draw) / 2)
+
+
 class FileOptions(Options):
     """Where the file is."""
 

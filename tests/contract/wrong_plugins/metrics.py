@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
+
 from genzoo import estimators
-from genzoo.interfaces import Metric
+from genzoo.interfaces import Measurement, Metric, PerImage
+from genzoo.interfaces.measurement import fingerprints
 from genzoo.types import Capability
 from wrong_plugins.ledger import right, wrong
 
@@ -158,8 +161,6 @@ class ReshapesItsCodes(Elbo):
     turned: ClassVar = True
 
     def value(self, run):
-        import torch
-
         batch = run.batch()
         codes = run.model.encode(batch).latents[0].posterior.mean
         rows = codes.reshape(codes.shape[1], -1) if self.turned else codes.T
@@ -213,9 +214,141 @@ class AveragesNothing(Elbo):
         return super().value(run) if len(run.splits["test"]) else 0.0
 
 
+@wrong("reads-as-declared", says="train")
+class MeasuresTrain(Elbo):
+    """It measures the training images, and says that they are test images."""
+
+    def batch(self, run):
+        return run.batch(len(run.split()), split="train")
+
+
+@wrong("reads-as-declared", says="read too")
+class ReadsMoreThanItSays(Elbo):
+    """It declares to read the test split and reads the training images behind the view's back."""
+
+    reads: ClassVar = frozenset({"test"})
+
+    def value(self, run):
+        return super().value(run) + 1e-3 * float(run.dataset.split("train").images.float().mean())
+
+
+class _WithRate(Elbo):
+    """The elbo and the rate."""
+
+    def evaluate(self, run):
+        batch = self.batch(run)
+        output = run.model(batch)
+        return {"": float(estimators.elbo(output, batch.image).mean()), **self.more(output, batch)}
+
+    def more(self, output, batch):
+        return {"rate": float(sum(rate.value.mean() for rate in estimators.rates(output.latents)))}
+
+
+@wrong("estimates-what-it-says", says="rate")
+class ForgetsTheHalf(_WithRate):
+    """Its rate lacks the factor of one half."""
+
+    def more(self, output, batch):
+        return {"rate": 2 * super().more(output, batch)["rate"]}
+
+
+@wrong("estimates-what-it-says", says="rate")
+class TopLevelAlone(_WithRate):
+    """Its rate is that of the top level."""
+
+    def more(self, output, batch):
+        return {"rate": float(estimators.rate(output.latents[0]).value.mean())}
+
+
+@wrong("estimates-what-it-says", says="distortion", name="per-pixel-distortion")
+class PerPixel(_WithRate):
+    """It declares a distortion, and gives its mean over pixels."""
+
+    estimates: ClassVar = {"reconstruction": "distortion"}
+
+    def more(self, output, batch):
+        each = estimators.distortion(output, batch.image) / batch.image[0].numel()
+        return {"reconstruction": float(each.mean())}
+
+
+@wrong("estimates-what-it-says", says="nll", name="weights-upside-down")
+class WeightsUpsideDown(Elbo):
+    """Its importance weights are upside down."""
+
+    direction: ClassVar = "lower"
+    estimates: ClassVar = {"": "nll"}
+
+    def value(self, run):
+        batch = self.batch(run)
+        weights = estimators.log_weights(run.model(batch, samples=20), batch.image)
+        return float(estimators.importance_weighted_bound(-weights).mean())
+
+
+@wrong("errors-shrink-with-images")
+class SpreadForError(_WithRate):
+    """Its standard error is the spread over images."""
+
+    def more(self, output, batch):
+        each = estimators.elbo(output, batch.image).flatten()
+        return {"elbo-se": float(each.std()) if len(each) > 1 else 0.0}
+
+
+@wrong("per-image-values-fit", says="index")
+class ValuesOfOthers(Elbo):
+    """Its values are in another order than its images."""
+
+    def evaluate(self, run):
+        batch = self.batch(run)
+        each = estimators.elbo(run.model(batch), batch.image).flatten().double()
+        index = torch.arange(len(each)).flip(0)
+        values = PerImage(each, index, fingerprints(batch.image))
+        return Measurement({"": float(each.mean())}, per_image=values)
+
+
+@wrong("depends-on-the-model", also=("tells-good-from-bad",))
+class MeasuresTheData(Elbo):
+    """It measures how bright the images are, whatever the model."""
+
+    def value(self, run):
+        return -float(self.batch(run).image.flatten(1).sum(1).mean())
+
+
+@wrong("images-twice-over", also=("every-image-counts", "estimates-what-it-says"))
+class SumsOverImages(Elbo):
+    """Its number is a sum over images."""
+
+    def value(self, run):
+        return super().value(run) * len(self.batch(run))
+
+
 @right()
 class PlainElbo(Elbo):
     """The elbo."""
+
+
+@wrong("every-number-in-its-bounds")
+class PercentBesideAShare(ReshapesItsCodes):
+    """It gives the same score in per cent, without a unit."""
+
+    bounds: ClassVar = (0, 1)
+    turned: ClassVar = False
+
+    def evaluate(self, run):
+        value = self.value(run)
+        return {"": value, "percent": 100 * value}
+
+
+@right()
+class Gap(Elbo):
+    """The elbo of training images less that of test images, and it says which it reads."""
+
+    direction: ClassVar = None
+    reads: ClassVar = frozenset({"train", "test"})
+
+    def value(self, run):
+        each = [run.batch(split=name) for name in ("train", "test")]
+        train, test = (float(estimators.elbo(run.model(batch), batch.image).mean()) for batch in each)
+        return train - test
 
 
 @right(summary="Correlation of codes with factors")

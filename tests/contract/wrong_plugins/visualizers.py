@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from genzoo.interfaces import Visualizer
+from genzoo.types import Capability
 from wrong_plugins.ledger import right, wrong
 
 
@@ -144,6 +147,78 @@ class NeedsAPlane(First):
     def figure(self, run):
         assert run.model.encode(run.batch(2)).latents[0].posterior.log_variance is not None
         return super().figure(run)
+
+
+@wrong("reads-as-declared", says="train")
+class ShowsTrain(First):
+    """It shows a training image, and does not say so."""
+
+    def figure(self, run):
+        return super().figure(replace(run, splits={"test": run.split("train")}))
+
+
+class Curves(Visualizer):
+    """Distortion by epoch, for train and test, with the last in the title."""
+
+    needs_history: ClassVar = True
+    places: ClassVar = {"train": "train", "test": "test"}
+    printed: ClassVar = -1
+    until: ClassVar = None
+    of: ClassVar = "distortion"
+
+    def draw(self, run):
+        figure = Figure(figsize=(3, 2))
+        axes = figure.add_subplot()
+        rows = run.history[: self.until]
+        for label, split in self.places.items():
+            axes.plot([row["epoch"] for row in rows], [row[split][self.of] for row in rows], label=label)
+        axes.set_title(f"{self.of}: {run.history[self.printed]['test'][self.of]:.2f}")
+        figure.legend()
+        return {"": figure}
+
+
+@wrong("lines-are-of-their-split")
+class SwapsItsSplits(Curves):
+    """Its labels are changed over."""
+
+    places: ClassVar = {"train": "test", "test": "train"}
+
+
+@wrong("printed-numbers-are-the-last")
+class PrintsTheFirst(Curves):
+    """Its title has the number of the first epoch."""
+
+    printed: ClassVar = 0
+
+
+@wrong("history-is-shown")
+class LeavesTheLastOut(Curves):
+    """It leaves out the last epoch."""
+
+    until: ClassVar = -1
+    printed: ClassVar = -2
+
+
+@right()
+class RateCurve(Curves):
+    """A figure of the rate alone."""
+
+    of: ClassVar = "rate"
+
+
+@wrong("every-class-is-shown")
+class TwoOfMany(First):
+    """It shows samples of the first class alone, and calls them all classes."""
+
+    requires: ClassVar = frozenset({Capability.CONDITIONAL})
+
+    def figure(self, run):
+        figure = Figure(figsize=(3, 2))
+        for place in range(3):
+            image = run.model.sample(1, torch.zeros(1, dtype=torch.int64), seed=place)
+            figure.add_subplot(1, 3, place + 1).imshow(image[0, 0].numpy(), cmap="gray")
+        figure.suptitle(f"{run.title}: classes")
+        return figure
 
 
 @right()

@@ -25,6 +25,7 @@ class FactorMetric(Metric):
 
     requires = frozenset({Capability.REAL_LATENT})
     needs_factors = True
+    reads = frozenset({"train", "test"})
     direction: ClassVar[Literal["higher", "lower"] | None] = "higher"
     bounds = (0.0, 1.0)
     name: ClassVar[str]

@@ -43,6 +43,7 @@ class ActiveUnits(Metric):
     """
 
     requires = frozenset({Capability.REAL_LATENT})
+    reads = frozenset({"test"})
     direction = "higher"
     bounds = (0, None)
     unit = "units"

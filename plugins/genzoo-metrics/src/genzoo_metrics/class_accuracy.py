@@ -41,6 +41,7 @@ class ClassAccuracy(Metric):
 
     requires = frozenset({Capability.CONDITIONAL})
     needs_labels = True
+    reads = frozenset({"train", "test"})
     direction = "higher"
     bounds = (0, 1)
 

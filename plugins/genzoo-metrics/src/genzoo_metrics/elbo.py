@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -34,6 +35,8 @@ class Elbo(Metric):
         Equation 4 of the report.
     """
 
+    reads = frozenset({"test"})
+    estimates = MappingProxyType({"": "elbo"})
     direction = "higher"
     unit = "nats"
 

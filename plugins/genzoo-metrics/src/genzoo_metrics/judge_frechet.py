@@ -38,6 +38,7 @@ class JudgeFrechet(Metric):
     """
 
     needs_labels = True
+    reads = frozenset({"train", "test"})
     direction = "lower"
     bounds = (0, None)
     unit = "squared feature units"

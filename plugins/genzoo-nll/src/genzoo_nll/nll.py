@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import torch
@@ -70,7 +71,12 @@ class NegativeLogLikelihood(Metric):
     exact_density: ClassVar[bool] = True
     direction: ClassVar[Literal["higher", "lower"] | None] = "lower"
     unit = "nats"
+    estimates: ClassVar[Mapping[str, str]] = MappingProxyType({"": "nll", "half": "nll", "quadrature": "nll"})
     options: NegativeLogLikelihoodOptions
+
+    def __init__(self, options: NegativeLogLikelihoodOptions) -> None:
+        super().__init__(options)
+        self.reads = frozenset({options.split})
 
     @property
     def protocol(self) -> str:

@@ -31,6 +31,7 @@ class ClassKept(Metric):
 
     requires = frozenset({Capability.CONDITIONAL, Capability.REAL_LATENT})
     needs_labels = True
+    reads = frozenset({"train", "test"})
     direction = "higher"
     bounds = (0.0, 1.0)
     unit = ""

@@ -30,6 +30,7 @@ class CodeClasses(Metric):
 
     requires = frozenset({Capability.REAL_LATENT})
     needs_labels = True
+    reads = frozenset({"test"})
     direction = "higher"
     bounds = (0.0, 1.0)
     unit = ""

@@ -27,6 +27,7 @@ class CodeStyle(Metric):
     """
 
     requires = frozenset({Capability.REAL_LATENT})
+    reads = frozenset({"test"})
     direction = None
     bounds = (-1.0, 1.0)
     unit = ""

@@ -26,6 +26,7 @@ class Sharpness(Metric):
         Pech-Pacheco et al. 2000, *Diatom autofocusing in brightfield microscopy*.
     """
 
+    reads = frozenset({"test"})
     # Above 1 is noise, so that neither direction is better everywhere.
     direction = None
     bounds = (0.0, None)

@@ -31,6 +31,7 @@ class CodebookPerplexity(Metric):
     """
 
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.CATEGORICAL_LATENT})
+    reads = frozenset({"test"})
     bounds: ClassVar[tuple[float | None, float | None]] = (0.0, None)
     unit: ClassVar[str] = "codes"
 

@@ -28,6 +28,7 @@ class ReconstructionMSE(Metric):
         van den Oord et al. 2017, Neural Discrete Representation Learning, section 4.1.
     """
 
+    reads = frozenset({"test"})
     direction: ClassVar[Literal["higher", "lower"] | None] = "lower"
     bounds: ClassVar[tuple[float | None, float | None]] = (0.0, None)
     unit: ClassVar[str] = "squared range of a pixel"

@@ -1,0 +1,103 @@
+"""Checks of what visualizers and metrics read: the splits that they declare, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from genzoo.interfaces import Dataset, Measurement, RunView
+from genzoo.options import NoOptions
+from genzoo.testing.building import first_view
+from genzoo.testing.checking import check, expect
+from genzoo.testing.checks.runs import BOTH, perform
+from genzoo.testing.subject import Subject
+from genzoo.types import ImageSpec, Split
+
+
+class _Watched(Mapping[str, Split]):
+    """Splits that note which of them was read."""
+
+    def __init__(self, splits: Mapping[str, Split], read: set[str]) -> None:
+        self._splits = splits
+        self._read = read
+
+    def __getitem__(self, name: str) -> Split:
+        found = self._splits[name]
+        self._read.add(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._splits)
+
+    def __len__(self) -> int:
+        return len(self._splits)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._splits
+
+
+class _WatchedData(Dataset):
+    """A dataset that notes which split was read."""
+
+    def __init__(self, of: Dataset, read: set[str]) -> None:
+        super().__init__(NoOptions())
+        self._of = of
+        self._read = read
+        self.factor_names, self.factor_sizes = of.factor_names, of.factor_sizes
+
+    @property
+    def spec(self) -> ImageSpec:
+        return self._of.spec
+
+    def split(self, name: str) -> Split:
+        self._read.add(name)
+        return self._of.split(name)
+
+    def render(self, factors: Any) -> Split | None:
+        return self._of.render(factors)
+
+
+def watched(view: RunView) -> tuple[RunView, set[str]]:
+    """The view, and the names of the splits that are read from it or its dataset from now on."""
+    read: set[str] = set()
+    return replace(view, splits=_Watched(view.splits, read), dataset=_WatchedData(view.dataset, read)), read
+
+
+def words(made: Any, plugin: Any) -> str:
+    """All that is written on figures, or said of numbers, in lower case."""
+    found: list[str] = [getattr(plugin, "protocol", "") or ""]
+    if isinstance(made, Measurement):
+        found.append(made.protocol)
+    for name, figure in made.items():
+        found.append(name)
+        if not isinstance(figure, (int, float)):
+            from matplotlib.text import Text
+
+            found += [text.get_text() for text in figure.findobj(Text)]
+    return " ".join(found).lower()
+
+
+@check(
+    "reads-as-declared",
+    *BOTH,
+    why="A number or figure of training images that passes for one of test images makes every model look better than it is.",
+    mend="Read the test split; or declare the splits that it reads as `reads`, and say so on the figure or in `protocol`.",
+)
+def reads_as_declared(subject: Subject) -> None:
+    """It reads the splits of `reads`; where that is not stated the test split alone, or another that its words name."""
+    plugin = subject.build()
+    view, read = watched(first_view(plugin, subject))
+    made = perform(plugin, view)
+    if plugin.reads is not None:
+        unknown = set(plugin.reads) - set(view.splits)
+        expect(not unknown, f"`reads` among {', '.join(view.splits)}", ", ".join(sorted(unknown)))
+        more = read - set(plugin.reads)
+        declared = ", ".join(sorted(plugin.reads)) or "no"
+        expect(not more, f"the splits of `reads` alone, {declared}", f"{', '.join(sorted(more))} read too")
+        return
+    said = words(made, plugin)
+    unsaid = {name for name in read - {"test"} if name not in said}
+    expect(not unsaid, "the test split alone, since `reads` is not stated", f"{', '.join(sorted(unsaid))} read")
+    claims = "test" in said and "test" not in read and read
+    expect(not claims, "the test split to be read, which its words name", f"{', '.join(sorted(read))} alone")

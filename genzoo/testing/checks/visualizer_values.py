@@ -1,0 +1,161 @@
+"""Checks of what figures show: lines that are those of their label, printed numbers of the last epoch, every class."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from genzoo.interfaces import RunView
+from genzoo.testing.building import first_view
+from genzoo.testing.checking import NotApplicable, check, expect
+from genzoo.testing.checks.runs import perform
+from genzoo.testing.checks.visualizer import VISUALIZER
+from genzoo.testing.subject import Subject
+from genzoo.types import Capability
+
+_NUMBER = re.compile(r"\d+\.\d+")
+
+
+def _history(subject: Subject) -> str | None:
+    return None if subject.cls.needs_history else "it reads no history"
+
+
+def _series(view: RunView, split: str) -> list[np.ndarray]:
+    found: list[np.ndarray] = []
+    for key, value in view.history[0][split].items():
+        if isinstance(value, (int, float)):
+            found.append(np.array([row[split][key] for row in view.history], dtype=float))
+    return found
+
+
+def _is_one_of(values: Any, series: list[np.ndarray]) -> bool:
+    shown = np.asarray(values, dtype=float)
+    return any(shown.shape == item.shape and np.allclose(shown, item, rtol=1e-6) for item in series)
+
+
+@check(
+    "lines-are-of-their-split",
+    VISUALIZER,
+    why="Curves with train and test changed over show a model that generalizes where there is one that does not.",
+    mend="Take each line from the part of the row that its label names.",
+    applies=_history,
+)
+def lines_are_of_their_split(subject: Subject) -> None:
+    """A line labelled train or test is not that of the other split."""
+    plugin = subject.build()
+    view = first_view(plugin, subject)
+    for figure in perform(plugin, view).values():
+        for axes in figure.axes:
+            for line in axes.get_lines():
+                label = str(line.get_label()).lower()
+                own = [split for split in ("train", "test") if split in label]
+                if len(own) != 1:
+                    continue
+                other = {"train": "test", "test": "train"}[own[0]]
+                values = line.get_ydata()
+                swapped = _is_one_of(values, _series(view, other)) and not _is_one_of(values, _series(view, own[0]))
+                expect(not swapped, f"a line of {own[0]} where the label says {label!r}", f"the values of {other}")
+
+
+def _texts(figures: Any) -> list[str]:
+    from matplotlib.text import Text
+
+    found: list[str] = []
+    for figure in figures.values():
+        axis = [item for axes in figure.axes for item in (axes.xaxis, axes.yaxis)]
+        ticks = {id(text) for item in axis for text in item.findobj(Text) if text is not item.label}
+        found += [text.get_text() for text in figure.findobj(Text) if id(text) not in ticks]
+    return [text for text in found if _NUMBER.search(text)]
+
+
+def _with_row(view: RunView, index: int) -> RunView:
+    rows: Any = copy.deepcopy(list(view.history))
+    for split in ("train", "test"):
+        for key, value in rows[index][split].items():
+            if isinstance(value, float):
+                rows[index][split][key] = value * 1.37 + 0.71
+    return replace(view, history=rows)
+
+
+def _changed(subject: Subject) -> tuple[Any, Any, Any]:
+    """The figures of a run, and those of the run with another first and with another last epoch."""
+
+    def make() -> tuple[Any, Any, Any]:
+        plugin = subject.build()
+        view = first_view(plugin, subject)
+        runs = (view, _with_row(view, 0), _with_row(view, -1))
+        plain, first, last = (dict(perform(plugin, item)) for item in runs)
+        return plain, first, last
+
+    return subject.kept("figures of other histories", make)
+
+
+@check(
+    "printed-numbers-are-the-last",
+    VISUALIZER,
+    why="The number beside a curve is read as what the run reached; that of the first epoch is what it began with.",
+    mend="Print history[-1], and say where a number is of another epoch.",
+    applies=_history,
+)
+def printed_numbers_are_the_last(subject: Subject) -> None:
+    """Numbers printed on a figure change with the last epoch, where they change with the first."""
+    plain, first, last = (_texts(figures) for figures in _changed(subject))
+    if not plain:
+        raise NotApplicable("it prints no numbers")
+    expect(first == plain or last != plain, "printed numbers that change with the last epoch", "with the first alone")
+
+
+@check(
+    "history-is-shown",
+    VISUALIZER,
+    why="A figure of the history that leaves out its last epochs, or shows one split twice, hides what happened.",
+    mend="Draw every row, and both splits.",
+    applies=_history,
+)
+def history_is_shown(subject: Subject) -> None:
+    """The first and the last epoch of the history each change the figure."""
+    from genzoo.testing.building import render
+
+    plain, first, last = ({name: render(item, 20) for name, item in made.items()} for made in _changed(subject))
+    expect(first != plain, "another figure for another first epoch", "the same")
+    expect(last != plain, "another figure for another last epoch", "the same")
+
+
+@check(
+    "every-class-is-shown",
+    VISUALIZER,
+    why="A grid of classes that asks for the first ones alone, or for one of them again and again, hides the others.",
+    mend="Go over range(run.image.classes).",
+    applies=lambda subject: (
+        None if Capability.CONDITIONAL in subject.cls.requires else "it does not require a conditional model"
+    ),
+)
+def every_class_is_shown(subject: Subject) -> None:
+    """Every class, and not the first ones alone, is asked of a conditional model."""
+    plugin = subject.build()
+    view = first_view(plugin, subject)
+    asked: set[int] = set()
+    model: Any = view.model
+    for name in ("sample", "decode", "generate"):
+        setattr(model, name, _noting(getattr(model, name), asked))
+    perform(plugin, view)
+    classes = view.image.classes or 0
+    if len(asked) == 2 and classes > 2:
+        return  # a figure of two classes
+    missing = sorted(set(range(classes)) - asked)
+    expect(not missing or not asked, "every class asked of the model", f"none of {', '.join(map(str, missing))}")
+
+
+def _noting(call: Any, asked: set[int]) -> Any:
+    def noting(*arguments: Any, **named: Any) -> Any:
+        label = named.get("label", next((item for item in arguments[1:] if isinstance(item, torch.Tensor)), None))
+        if label is not None and not label.is_floating_point():
+            asked.update(label.flatten().tolist())
+        return call(*arguments, **named)
+
+    return noting
