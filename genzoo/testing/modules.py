@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +171,24 @@ def snapshot(module: nn.Module) -> Mapping[str, Tensor]:
     }
 
 
+def states(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """A model in eval mode at the start, with moved weights, and trained for a few steps.
+
+    Initial weights hide faults: log σ² near 0, symmetric means, layers that are zero.
+    """
+    yield "at the start", subject.build().eval()
+    moved = subject.build().eval()
+    draw = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=draw))
+    yield "with moved weights", moved
+    trained = subject.build()
+    with seeded(4):
+        building.train(trained, steps=3, lr=1e-2)
+    yield "trained for three steps", trained
+
+
 def move_from_start(subject: Subject, module: Any) -> None:
     """Move a module away from its initial state, as training would."""
     if subject.kind == Kind.MODEL:
@@ -184,7 +202,7 @@ def move_from_start(subject: Subject, module: Any) -> None:
         draw = torch.Generator().manual_seed(4)
         with torch.no_grad():
             for parameter in module.parameters():
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw))
 
 
 def restored(plugin: Plugin, weights: Path) -> dict[str, Tensor]:

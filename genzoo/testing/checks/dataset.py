@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -158,6 +159,10 @@ def splits_disjoint(subject: Subject) -> None:
     # Twice as many images to be found among.
     most = 0.05 + 1.2 * (1 - (1 - chance) ** 2)
     expect(share <= most, f"at most {most:.0%} of test images in train", f"{share:.0%}")
+    if 4 * len(test) >= len(train) >= 20 and most >= 0.5:
+        # Draws from a few images repeat one another, but not each as often.
+        again = sum((Counter(test) & Counter(train)).values()) / len(test)
+        expect(again < 0.99, "test images that are not each found in train as often as in test", f"{again:.0%} are")
 
 
 def _repeated(among: list[bytes], rows: list[bytes]) -> float:

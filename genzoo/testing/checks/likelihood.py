@@ -67,11 +67,11 @@ def _supports(distribution: Any) -> list[tuple[str, Tensor, Tensor]]:
     ]
 
 
-def _at(distribution: Any, points: Tensor) -> Tensor:
+def at_points(distribution: Any, points: Tensor) -> Tensor:
     return distribution.log_prob(points.reshape(-1, 1, 1, 1)).flatten()
 
 
-def _density(distribution: Any) -> tuple[str, Tensor, Tensor, float]:
+def density_of(distribution: Any) -> tuple[str, Tensor, Tensor, float]:
     """The support on which the density of one pixel comes nearest to integrating to one."""
     base = getattr(distribution, "base_dist", distribution)
     try:
@@ -80,7 +80,7 @@ def _density(distribution: Any) -> tuple[str, Tensor, Tensor, float]:
         discrete = False
     best = ("", torch.zeros(0), torch.zeros(0), float("inf"))
     for name, points, volume in _supports(distribution)[: 1 if discrete else None]:
-        total = float((_at(distribution, points).exp() * volume).sum())
+        total = float((at_points(distribution, points).exp() * volume).sum())
         if abs(total - 1) < abs(best[3] - 1):
             best = (name, points, volume, total)
     return best
@@ -98,7 +98,7 @@ def normalised(subject: Subject) -> None:
     likelihood = subject.build().double()
     for scale in (0.5, 2.0):
         with torch.no_grad():
-            name, _, _, total = _density(likelihood(raw(likelihood, _DOT, 1, scale=scale, dtype=torch.float64)))
+            name, _, _, total = density_of(likelihood(raw(likelihood, _DOT, 1, scale=scale, dtype=torch.float64)))
         expect(abs(total - 1) < 0.01, f"1 over {name}", f"{total:.4f}")
 
 
@@ -132,8 +132,8 @@ def mean_is_the_densitys(subject: Subject) -> None:
     for scale in (0.5, 2.0):
         with torch.no_grad():
             distribution = likelihood(raw(likelihood, _DOT, 1, scale=scale, dtype=torch.float64))
-            _, points, volume, total = _density(distribution)
-            weights = _at(distribution, points).exp() * volume
+            _, points, volume, total = density_of(distribution)
+            weights = at_points(distribution, points).exp() * volume
             want, found = float((weights * points).sum() / total), float(distribution.mean)
         expect(abs(want - found) < 0.01 * max(1, abs(want)), f"a mean of {want:.4f}", f"{found:.4f}")
 
@@ -149,8 +149,8 @@ def samples_follow_density(subject: Subject) -> None:
     likelihood = subject.build().double()
     with torch.no_grad(), seeded(3):
         distribution = likelihood(raw(likelihood, _DOT, 1, dtype=torch.float64))
-        _, points, volume, total = _density(distribution)
-        weights = _at(distribution, points).exp() * volume / total
+        _, points, volume, total = density_of(distribution)
+        weights = at_points(distribution, points).exp() * volume / total
         found = distribution.sample(torch.Size([_DRAWS])).flatten().double()
     for what, at, got in (("mean", points, found), ("mean square", points.square(), found.square())):
         want = float((weights * at).sum())

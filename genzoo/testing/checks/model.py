@@ -228,7 +228,10 @@ def sample_repeats_under_seed(subject: Subject) -> None:
     """`sample` repeats under a seed, differs under another, and leaves the global state alone."""
     model = built(subject)
     train(model.requires_grad_(True), steps=1)
+    before = torch.get_rng_state()
     first, again, other = (model.sample(4, labels(model, 4), seed=seed, mean=False) for seed in (1, 1, 2))
+    kept = torch.equal(torch.get_rng_state(), before)
+    expect(kept, "the global random state as it was after `sample` with a seed", "another")
     expect(torch.equal(first, again), "the same images under the same seed", "others")
     expect(not torch.equal(first, other), "other images under another seed", "the same")
 

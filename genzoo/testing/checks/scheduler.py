@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+from genzoo.errors import GenzooError
 from genzoo.interfaces.scheduler import Progress
 from genzoo.testing.building import moments
 from genzoo.testing.checking import CheckFailure, check, expect
@@ -186,6 +187,59 @@ def settles_as_declared(subject: Subject) -> None:
 
 
 @check(
+    "settles-no-later",
+    SCHEDULER,
+    why="`genzoo run` warns when a warm-up outlasts the run, by this number; one that is too large warns of nothing.",
+    mend="Return the least number of epochs after which the factor is constant.",
+)
+def settles_no_later(subject: Subject) -> None:
+    """`settled_after` is the least such number: within the two epochs before it, the factor changes still."""
+    scheduler = subject.build()
+    for epochs in (10, 200):
+        steps = 8
+        end = scheduler.settled_after(Progress(1, 0, steps, epochs))
+        if end is None or not 0 < end <= 10**6:
+            continue
+        at = [max(0, math.floor((end - back) * steps) - 1) for back in (2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25)]
+        last = math.ceil((end + 1) * steps)
+        factors = [scheduler.factor(Progress(step // steps + 1, step, steps, epochs)) for step in (*at, 0, last)]
+        before = factors[:-1] if end <= 2 else factors[:-2]
+        expect(
+            any(abs(item - factors[-1]) > 1e-12 for item in before),
+            f"a factor that changes within two epochs of {end:g}, when it settles in a run of {epochs}",
+            f"{factors[-1]:g} before too",
+        )
+
+
+@check(
+    "ends-as-named",
+    SCHEDULER,
+    why="An option called end, or start, is read as the factor that the schedule ends, or starts, with.",
+    mend="Return the option itself past the end, and lie nearer to start than to end at first; or name it otherwise.",
+    applies=lambda subject: (
+        None if {"start", "end"} & set(subject.options_class.model_fields) else "it has no start or end"
+    ),
+)
+def ends_as_named(subject: Subject) -> None:
+    """With other values of the options start and end, the factor starts nearer to one and ends at the other."""
+    fields = subject.options_class.model_fields
+    for start, end in ((0.3, 0.9), (0.8, 0.2)):
+        wanted = {name: value for name, value in (("start", start), ("end", end)) if name in fields}
+        try:
+            scheduler = subject.build(subject.options(**wanted))
+        except GenzooError:
+            continue
+        settled = scheduler.settled_after(Progress(1, 0, 100, 500))
+        first = scheduler.factor(Progress(1, 0, 100, 500))
+        if "end" in fields and settled is not None and settled <= 500:
+            last = scheduler.factor(Progress(500, 49999, 100, 500))
+            expect(abs(last - end) < 1e-9, f"a factor of {end} in the end, with end={end}", last)
+        if "start" in fields and "end" in fields and settled:
+            near = abs(first - start) < abs(first - end)
+            expect(near, f"a first factor nearer to start={start} than to end={end}", first)
+
+
+@check(
     "zero-length-works",
     SCHEDULER,
     why="`--scheduler.epochs 0` is how a user turns a warm-up off.",
@@ -194,7 +248,6 @@ def settles_as_declared(subject: Subject) -> None:
 )
 def zero_length_works(subject: Subject) -> None:
     """With each number at its least value the factor is finite and within bounds."""
-    from genzoo.errors import GenzooError
     from genzoo.testing.checks.options import alternatives
 
     for name, field in subject.options_class.model_fields.items():

@@ -171,6 +171,33 @@ class ShowsTheNegative(BernoulliPixels):
         return 1 - super().display(likelihood)
 
 
+class _Square(_Plain):
+    def sample(self, sample_shape=()):
+        found = super().sample(sample_shape)
+        return self.mean + self.inner.stddev * (found - self.mean)
+
+
+@wrong("agrees-with-itself")
+class TakesTheVariance(BernoulliPixels):
+    """A learned scale that starts at 1; its draws take σ² for σ, which is the same there."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def distribution(self, raw):
+        scale = self.log_scale.exp().to(raw.dtype).expand_as(raw)
+        return _Square(Independent(Normal(raw, scale, validate_args=False), 3, validate_args=False))
+
+
+@wrong("least-distortion-is-least", says="fitted")
+class NothingIsLeast(BernoulliPixels):
+    """It says that grey images can be fitted without any loss."""
+
+    def least_distortion(self, image):
+        return image.new_zeros(len(image))
+
+
 @right()
 class LearnedScale(BernoulliPixels):
     """A normal a pixel whose scale is one learned number."""

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.distributions import Independent, Normal, register_kl
+from torch.distributions import Gamma, Independent, Normal, register_kl
 
 from genzoo.distributions import DiagonalNormal, StandardNormal
-from genzoo.testing.reference import ConditionalModel, DiscreteModel, PlainModel, TwoLevelModel
+from genzoo.testing.reference import BernoulliPixels, ConditionalModel, DiscreteModel, PlainModel, TwoLevelModel
 from genzoo.types import Batch, Capability, Encoding, Latent, LatentSpec
 from wrong_plugins.ledger import right, wrong
 
@@ -413,6 +413,136 @@ class BranchesOnAValue(PlainModel):
     def decode(self, latents, label=None, *, mean=False):
         z = latents[0]
         return super().decode([z * 0.5 if float(z.mean()) > 100 else z], label, mean=mean)
+
+
+@wrong("samples-follow-posterior", says="moved weights")
+class TakesTheVariance(PlainModel):
+    """It multiplies its noise by σ² instead of σ, which is the same at initial weights."""
+
+    def encode(self, batch, *, samples=1, context=None):
+        found = super().encode(batch, samples=samples, context=context)
+        q = found.latents[0].posterior
+        noise = torch.randn(samples, *q.mean.shape, dtype=q.mean.dtype, device=q.mean.device)
+        return with_latent(found, sample=q.mean + q.variance * noise)
+
+
+@wrong("sample-repeats-under-seed", says="global random state")
+class SeedsTheWorld(PlainModel):
+    """`sample` seeds the global generator and leaves it so."""
+
+    def sample(self, n, label=None, *, seed=None, mean=True):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return super().sample(n, label, mean=mean)
+
+
+@wrong("label-as-declared", says="1 and 2")
+class MergesTwoClasses(ConditionalModel):
+    """It takes the last class for the one before it."""
+
+    def decode(self, latents, label=None, *, mean=False):
+        return super().decode(latents, None if label is None else label.clamp(max=1), mean=mean)
+
+    def check_batch(self, batch):
+        super().check_batch(batch)
+        if batch.label is not None and batch.label.device.type != "meta" and not torch.compiler.is_compiling():
+            assert int(batch.label.max()) < 3
+            assert int(batch.label.min()) >= 0
+
+
+@wrong("uses-the-prior-given", says="prior")
+class MakesItsOwnPrior(PlainModel):
+    """Its prior is N(0, I), whatever is asked for."""
+
+    def prior_of_top(self, label=None):
+        at = next(self.parameters())
+        return StandardNormal((2,), dtype=at.dtype, device=at.device)
+
+
+@wrong("uses-the-likelihood-given")
+class MakesItsOwnLikelihood(PlainModel):
+    """Its likelihood is a Bernoulli, whatever is asked for."""
+
+    def __init__(self, options, parts):
+        super().__init__(options, replace(parts, likelihood=BernoulliPixels(options)))
+
+
+class WithoutHalf(DiagonalNormal):
+    """A posterior whose registered KL lacks the factor of one half."""
+
+
+@register_kl(WithoutHalf, StandardNormal)
+def _whole(q, p):
+    return (q.mean.square() + q.variance - q.log_variance - 1).sum(-1)
+
+
+@wrong("rate-matches-samples")
+class ForgetsTheHalf(PlainModel):
+    """Its closed-form KL is twice the true one."""
+
+    def encode(self, batch, *, samples=1, context=None):
+        found = super().encode(batch, samples=samples, context=context)
+        q = found.latents[0].posterior
+        return with_latent(found, posterior=WithoutHalf(q.mean, q.log_variance))
+
+
+@wrong("distortion-reaches-the-encoder")
+class DetachesItsSample(PlainModel):
+    """Its encoder hears of the rate alone."""
+
+    def encode(self, batch, *, samples=1, context=None):
+        found = super().encode(batch, samples=samples, context=context)
+        return with_latent(found, sample=found.latents[0].sample.detach())
+
+
+@wrong("every-latent-counts")
+class DropsALatent(PlainModel):
+    """Its decoder reads the first dimension twice."""
+
+    def decode(self, latents, label=None, *, mean=False):
+        return super().decode([latents[0][..., :1].expand(latents[0].shape)], label, mean=mean)
+
+
+@wrong("images-differ-in-code", also=("distortion-reaches-the-encoder",))
+class SameForEveryImage(PlainModel):
+    """Its encoder sees the mean grey of nothing."""
+
+    def encode(self, batch, *, samples=1, context=None):
+        self.check_batch(batch)
+        return super().encode(batch.with_image(0 * batch.image), samples=samples, context=context)
+
+
+@wrong("model-quantities-act")
+class DeclaresATemperature(PlainModel):
+    """It declares a temperature that nothing reads."""
+
+    @property
+    def quantities(self):
+        return {"temperature": 1.0}
+
+
+@wrong("labels-stay-with-images", also=("leading-dimensions",))
+class TurnsItsLabels(ConditionalModel):
+    """Over several samples it repeats each label in place, and its latents in turn."""
+
+    def decode(self, latents, label=None, *, mean=False):
+        z = latents[0]
+        if label is not None and z.dim() == 3 and z.shape[0] > 1:
+            found = super().decode([z.flatten(0, 1)], label.repeat_interleave(z.shape[0]), mean=mean)
+            return self.likelihood(found.base_dist.logits.unflatten(0, z.shape[:2]))
+        return super().decode(latents, label, mean=mean)
+
+
+@right()
+class GammaLatents(PlainModel):
+    """A model with gamma posteriors, for whose draws torch has no kernel on the device meta, and no closed-form rate."""
+
+    def encode(self, batch, *, samples=1, context=None):
+        self.check_batch(batch)
+        mean, rest = self.encoder(batch.image).chunk(2, dim=-1)
+        shape, rate = (nn.functional.softplus(item) + 0.5 for item in (mean, rest))
+        posterior = Independent(Gamma(shape, rate, validate_args=False), 1, validate_args=False)
+        return Encoding((Latent(posterior, self.prior_of_top(batch.label), posterior.rsample((samples,))),))
 
 
 @right()

@@ -160,6 +160,28 @@ class BranchesOnAValue(Checked):
         return _Branches(super().encoder(input, output))
 
 
+class _HeadFirst(nn.Module):
+    def __init__(self, input, output):
+        super().__init__()
+        self.output = output
+        self.head = nn.Linear(16, math.prod(output))
+        self.trunk = nn.Sequential(
+            nn.Flatten(), nn.Linear(math.prod(input), 16), nn.Tanh(), nn.LayerNorm(16), nn.Sigmoid()
+        )
+
+    def forward(self, x):
+        return self.head(self.trunk(x)).unflatten(1, self.output)
+
+
+@right()
+class HeadFirst(Checked):
+    """Its last layer is registered first."""
+
+    def _body(self, input, output):
+        super()._body(input, output)
+        return _HeadFirst(input, output)
+
+
 @right()
 class PlainBodies(Checked):
     """The reference network."""

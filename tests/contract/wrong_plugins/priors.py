@@ -9,6 +9,7 @@ from torch import nn
 from torch.distributions import Categorical, MixtureSameFamily, register_kl
 
 from genzoo.distributions import DiagonalNormal, StandardNormal
+from genzoo.errors import UsageError
 from genzoo.interfaces import Prior
 from genzoo.testing.reference import PlainPrior
 from wrong_plugins.ledger import right, wrong
@@ -157,6 +158,16 @@ class LabelNormal(Prior):
         return DiagonalNormal(mean, torch.zeros_like(mean), len(self.latent.shape))
 
 
+@wrong("every-class-apart")
+class MergesTwoClasses(LabelNormal):
+    """Its last two classes are one."""
+
+    def forward(self, *, label=None, encode=None):
+        if label is None:
+            raise UsageError("prior: label must be given, got None.")
+        return super().forward(label=label.clamp(max=1))
+
+
 @wrong("missing-label-handled")
 class IndexesByNone(LabelNormal):
     """Without a label it indexes by None, and returns a distribution of every class."""
@@ -198,9 +209,67 @@ class TakesTheLogOfADensity(_OneMethodWrong):
 
 
 class _Fitted(LearnedNormal):
-    """A normal that is fitted afterwards."""
+    """A normal that is fitted afterwards, and fixed until then."""
 
     fitted: ClassVar = "after"
+
+    def __init__(self, options, latent, image):
+        super().__init__(options, latent, image)
+        self.register_buffer("begun", torch.zeros(()))
+
+    def forward(self, *, label=None, encode=None):
+        found = super().forward()
+        return DiagonalNormal(self.begun * found.mean, self.begun * found.log_variance, len(self.latent.shape))
+
+    def nll(self, latents, label=None):
+        if self.training:
+            self.begun.fill_(1)
+        return super().nll(latents, label)
+
+
+@wrong("fixed-until-fitted")
+class TrainsBeforeItsFit(LearnedNormal):
+    """It is fitted afterwards, and takes gradients before."""
+
+    fitted: ClassVar = "after"
+
+
+class _WholeEntropy(_Changed):
+    def entropy(self):
+        return 2 * super().entropy()
+
+
+@wrong("agrees-with-itself", says="entropy")
+class ForgetsAHalfOfItsEntropy(_OneMethodWrong):
+    """Its entropy is twice the true one."""
+
+    distribution = _WholeEntropy
+
+
+class _Turned(_Changed):
+    def rsample(self, sample_shape=()):
+        found = super().rsample(sample_shape)
+        return found.flip(-3) if found.dim() >= 3 and found.shape[-3] > 1 and found.shape[-1] == 1 else found
+
+
+@wrong("agrees-with-itself", says="(2, 1, 1)")
+class TurnsItsMaps(_OneMethodWrong):
+    """Its samples of a map of one pixel have their channels turned around."""
+
+    distribution = _Turned
+
+
+class _Variance(_Changed):
+    def rsample(self, sample_shape=()):
+        found = super().rsample(sample_shape)
+        return self.mean + self.stddev * (found - self.mean)
+
+
+@wrong("agrees-with-itself", also=("samples-follow-density",))
+class TakesTheVariance(_OneMethodWrong):
+    """It multiplies its noise by σ² instead of σ."""
+
+    distribution = _Variance
 
 
 @wrong("nll-is-log-prob")

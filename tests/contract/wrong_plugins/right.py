@@ -25,6 +25,13 @@ class Weight(Options):
     beta: float = Field(1.0, ge=0, le=1e6, description="Weight of the rate.")
 
 
+class Ends(Options):
+    """Ends of a ramp."""
+
+    start: float = Field(0.0, ge=0, le=1, description="First factor.")
+    end: float = Field(1.0, ge=0, le=1, description="Last factor.")
+
+
 class Ramp(Scheduler):
     """From 0 to 1 in three epochs."""
 

@@ -127,6 +127,47 @@ class NoSlot(Ramp):
     default_slot = "the beta"
 
 
+@wrong("settles-no-later")
+class SettlesTooLate(Ramp):
+    """It settles after three epochs and says twelve."""
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return 12.0
+
+
+class Between(Scheduler):
+    """From start to end in four epochs."""
+
+    def __init__(self, options) -> None:
+        super().__init__(options)
+        self.bounds = (min(options.start, options.end), max(options.start, options.end))
+        self.monotone = "increasing" if options.start <= options.end else "decreasing"
+
+    def factor(self, progress: Progress) -> float:
+        done = min(1.0, progress.epochs_done / 4)
+        return self.between(done)
+
+    def between(self, done: float) -> float:
+        start, end = float(self.options.start), float(self.options.end)
+        return end if done >= 1 else start + (end - start) * done
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return 4.0
+
+
+@wrong("ends-as-named", options="wrong_plugins.right:Ends", also=("monotone-as-declared", "reaches-its-end"))
+class SwapsItsEnds(Between):
+    """It begins at end and ends at start."""
+
+    def between(self, done: float) -> float:
+        return super().between(1 - done) if done < 1 else float(self.options.start)
+
+
+@right(options="wrong_plugins.right:Ends")
+class FromTo(Between):
+    """A line between two options."""
+
+
 @right(options=LENGTH)
 class RampOfAnyLength(RampWithLength):
     """A ramp with an option."""
