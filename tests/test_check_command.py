@@ -29,7 +29,9 @@ def test_a_line_a_component_and_exit_zero():
 
 def test_json_counts_what_ran():
     result = run("linear-warmup", "--json")
-    (found,) = json.loads(result.output)["components"]
+    found, whole = map(json.loads, result.output.splitlines())
+    assert whole["ok"]
+    assert whole["components"] == 1
     assert found["ok"]
     assert found["applicable"] == found["passed"] >= found["floor"] == FLOORS[Kind.SCHEDULER]
     assert found["applicable"] + found["skipped"] == len(found["checks"])
@@ -44,6 +46,14 @@ def test_a_wrong_request_is_refused(arguments):
     result = run(*arguments)
     assert isinstance(result.exception, UsageError)
     assert "monotone-as-declared" in str(result.exception) or "monotone" not in " ".join(arguments)
+
+
+def test_a_declaration_that_derives_is_checked_for_its_difference_alone():
+    report = check_component(host().one("model/beta-vae"))
+    assert report.ok, report.summary
+    assert report.derived == "vae"
+    assert {"documented", "companions-installed"} <= {result.check for result in report.results}
+    assert "learns" not in {result.check for result in report.results}
 
 
 def test_one_check_alone_ignores_the_floor():

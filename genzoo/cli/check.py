@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     "--list", "listing", is_flag=True, help="List the checks, of the kinds of the components named or of all."
 )
 @click.option("--verbose", is_flag=True, help="A line for every check, with why it was skipped.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: a line a component as it is done, and one for all of them."
+)
 @click.pass_context
 def check(
     context: click.Context,
@@ -57,16 +59,24 @@ def check(
     reports: list[Report] = []
     for number, item in enumerate(chosen, 1):
         if sys.stderr.isatty():
-            console.say(f"checking {item.kind}/{item.name} ({number} of {len(chosen)}) …", err=True)
+            click.echo(f"\r\033[Kchecking {item.kind}/{item.name} ({number} of {len(chosen)}) …", err=True, nl=False)
         asked = _of_kind(only, item.kind)
         if only and not asked:
             continue
         reports.append(check_component(item, only=asked or None))
-        if not as_json:
+        if sys.stderr.isatty():
+            click.echo("\r\033[K", err=True, nl=False)
+        if as_json:
+            console.print_json_line(reports[-1].to_json())
+        else:
             _show(reports[-1], verbose)
     failed = [report for report in reports if not report.ok]
     if as_json:
-        console.print_json({"ok": not failed, "components": [report.to_json() for report in reports]})
+        seconds = sum(result.seconds for report in reports for result in report.results)
+        names = [f"{report.kind}/{report.name}" for report in failed]
+        console.print_json_line(
+            {"ok": not failed, "components": len(reports), "failed": names, "seconds": round(seconds, 3)}
+        )
     elif len(reports) > 1:
         console.say(f"{len(reports) - len(failed)} of {len(reports)} components hold their contract.")
     if failed:

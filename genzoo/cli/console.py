@@ -135,6 +135,13 @@ def print_json(value: Any) -> None:
     click.echo(json_text(json.dumps(plain(value), indent=2, ensure_ascii=not unicode, allow_nan=False)))
 
 
+def print_json_line(value: Any) -> None:
+    """Prints a value as one line of JSON, at once; see `print_json`."""
+    unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    click.echo(json_text(json.dumps(plain(value), ensure_ascii=not unicode, allow_nan=False)))
+    sys.stdout.flush()
+
+
 def _stacked(row: Sequence[str], columns: int) -> str:
     first = paragraph("  ".join(cell for cell in row[:-1] if cell), columns)
     return f"{first}\n{paragraph(row[-1], columns, '    ')}" if row[-1] else first

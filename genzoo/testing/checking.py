@@ -111,6 +111,7 @@ class Check:
         applies: Why the check does not apply to a component, or None when it does.
         gate: Whether the checks after it make no sense once it failed.
         family: What the component must be beyond its kind; empty: anything.
+        declares: Whether it looks at the declaration, so that it is asked of one that derives its class too.
     """
 
     id: str
@@ -122,6 +123,7 @@ class Check:
     applies: Callable[[Subject], str | None]
     gate: bool = False
     family: str = ""
+    declares: bool = False
 
     def message(self, failure: CheckFailure) -> str:
         """The report of a failure: what was expected and seen, why it matters, and how to mend it."""
@@ -141,6 +143,7 @@ def check(
     mend: str,
     applies: Callable[[Subject], str | None] = lambda subject: None,
     gate: bool = False,
+    declares: bool = False,
 ) -> Callable[[_F], _F]:
     """Registers a function as a check; the first line of its docstring is the title.
 
@@ -151,6 +154,7 @@ def check(
         mend: What its author should do.
         applies: From the subject to why the check does not apply, or None when it does.
         gate: Whether the checks after it make no sense once it failed.
+        declares: Whether it looks at the declaration, and not at what the class does.
     """
 
     def register(function: _F) -> _F:
@@ -158,7 +162,7 @@ def check(
             raise ValueError(f"check: id must be unique within a kind, got {id!r} twice.")
         title = (function.__doc__ or "").strip().splitlines()[0]
         family = _FAMILIES.get(function.__module__.rpartition(".")[2], "")
-        _registered.append(Check(id, frozenset(kinds), title, why, mend, function, applies, gate, family))
+        _registered.append(Check(id, frozenset(kinds), title, why, mend, function, applies, gate, family, declares))
         return function
 
     return register

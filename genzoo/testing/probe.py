@@ -58,11 +58,13 @@ def _globals(request: Mapping[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(Exception):
             import_module(module)
     known, before = set(sys.modules), _state()
+    start = time.perf_counter()
     for module in request["modules"]:
         import_module(module)
-    after = _state()
+    seconds, after = time.perf_counter() - start, _state()
     imported = [name for name in sys.modules if name not in known]
-    return {"changed": [name for name in before if before[name] != after[name]], "imported": imported}
+    changed = [name for name in before if before[name] != after[name]]
+    return {"changed": changed, "imported": imported, "seconds": seconds}
 
 
 def _unpickle(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +111,10 @@ def serve() -> None:
     os.dup2(2, 1)  # what a plugin prints must not be read as a reply
     for line in sys.stdin:
         request = json.loads(line)
+        for library in request.get("keep", ()):  # so that no child need import it again
+            if library not in sys.modules:
+                with contextlib.suppress(Exception):
+                    import_module(library)
         child = os.fork() if hasattr(os, "fork") else 0
         if not child:
             _answer(request)

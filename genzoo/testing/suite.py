@@ -34,6 +34,9 @@ FLOORS: Mapping[Kind, int] = {
 OTHER_FLOOR = 15
 """The same for one that is not what most of its kind are."""
 
+DERIVED_FLOOR = 8
+"""The same for a declaration that derives from another and brings no class of its own."""
+
 PASSED, FAILED, EXPECTED, SKIPPED, BLOCKED = "passed", "failed", "expected-failure", "skipped", "blocked"
 
 
@@ -43,7 +46,8 @@ class Result:
 
     Args:
         check: Id of the check.
-        status: ``passed``, ``failed``, ``expected-failure``, ``skipped`` (does not apply) or ``blocked`` (cannot run here).
+        status: ``passed``, ``failed``, ``expected-failure``, ``skipped`` (does not apply) or ``blocked`` (cannot run here,
+            or met the fault that an earlier check has told of).
         message: The failure's report, the reason of an expected failure, or why it was skipped.
         seconds: How long it took.
     """
@@ -65,6 +69,7 @@ class Report:
         partial: Whether only some checks were asked for, so that the floor says nothing.
         other: Whether it is not what most of its kind are: a generator that is no model, an objective that is no loss, a
             network that offers a field alone.
+        derived: Name of the declaration whose class it has, so that its difference alone was checked; empty otherwise.
     """
 
     kind: Kind
@@ -74,6 +79,7 @@ class Report:
     results: tuple[Result, ...]
     partial: bool = False
     other: bool = False
+    derived: str = ""
 
     def with_status(self, status: str) -> tuple[Result, ...]:
         """The results of that status."""
@@ -87,7 +93,9 @@ class Report:
     @property
     def floor(self) -> int:
         """How many must."""
-        return 0 if self.partial else (OTHER_FLOOR if self.other else FLOORS[self.kind])
+        if self.partial:
+            return 0
+        return DERIVED_FLOOR if self.derived else OTHER_FLOOR if self.other else FLOORS[self.kind]
 
     @property
     def ok(self) -> bool:
@@ -106,7 +114,8 @@ class Report:
         notes = [f"{expected} expected to fail"] if expected else []
         notes += [f"{failed} failed"] if failed else []
         blocked = len(self.with_status(BLOCKED))
-        notes += [f"{blocked} could not run here"] if blocked else []
+        notes += [f"{blocked} could not run"] if blocked else []
+        notes += [f"derived from {self.derived}"] if self.derived else []
         notes += [] if self.enough else [f"{self.floor} must run"]
         return f"passed {passed} of {self.applicable}" + (f" ({', '.join(notes)})" if notes else "")
 
@@ -121,6 +130,7 @@ class Report:
             "ok": self.ok,
             "applicable": self.applicable,
             "floor": self.floor,
+            "derived": self.derived,
             "passed": len(self.with_status(PASSED)),
             "expected_failures": len(self.with_status(EXPECTED)),
             "skipped": len(self.with_status(SKIPPED)),
@@ -164,9 +174,29 @@ def checks_for(
     for id, reason in expected.items():
         if not reason.strip():
             raise UsageError(f"checks: the reason why {id!r} is expected to fail must be given, got none.")
+    derived = derived_from(plugin)
     for item in all_checks(kind):
-        if only is None or item.id in only:
+        if (not derived or item.declares) if only is None else item.id in only:
             yield item, expected.get(item.id)
+
+
+def derived_from(plugin: Plugin) -> str:
+    """The declaration that a component has its class and options from, empty where it has its own.
+
+    What the class does was checked there, so that only what is declared anew is asked of the component.
+    """
+    from genzoo.errors import PluginError
+    from genzoo.host.host import host
+
+    component = plugin.component
+    if component.base is None:
+        return ""
+    try:
+        base = host().one(f"{component.kind}/{component.base}").component
+    except PluginError:
+        return ""
+    same = (component.target, component.options) == (base.target, base.options)
+    return component.base if same else ""
 
 
 def check_component(
@@ -204,7 +234,14 @@ def check_component(
         subject.close()
     component = plugin.component
     return Report(
-        component.kind, component.name, plugin.distribution, plugin.version, tuple(results), only is not None, other
+        component.kind,
+        component.name,
+        plugin.distribution,
+        plugin.version,
+        tuple(results),
+        only is not None,
+        other,
+        derived_from(plugin) if only is None else "",
     )
 
 
@@ -242,21 +279,33 @@ def _outcome(item: Check, subject: Subject) -> tuple[str, str]:
     except NotApplicable as reason:
         return SKIPPED, str(reason)
     except CheckFailure as failure:
-        return FAILED, item.message(failure)
+        return _told(item, subject, failure, f"{failure.expected}|{failure.seen}")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin raises, SystemExit too, is this check's failure
-        return FAILED, item.message(CheckFailure("no error", f"{_described(error)}"))
+        seen, where = _described(error), _where(error)
+        return _told(item, subject, CheckFailure("no error", seen), f"{type(error).__name__} {where or seen}")
     finally:
         torch.set_rng_state(state)
         torch.set_grad_enabled(grad)
     return PASSED, ""
 
 
+def _told(item: Check, subject: Subject, failure: CheckFailure, fault: str) -> tuple[str, str]:
+    """The status and message of a failure; one that an earlier check met is told once, and blocks the later ones."""
+    first = subject.kept("faults", dict[str, str]).setdefault(fault, item.id)
+    if first != item.id:
+        return BLOCKED, f"it meets the fault that {first} tells of"
+    return FAILED, item.message(failure)
+
+
 def _described(error: BaseException) -> str:
     text = describe(error)
-    if isinstance(error, GenzooError):
-        return text
+    where = "" if isinstance(error, GenzooError) else _where(error)
+    return f"{text} at {where}" if where else text
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the plugin's code that an error came from, empty where there is none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "genzoo/testing" not in frame.filename]
-    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{text}{where}"
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

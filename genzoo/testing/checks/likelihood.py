@@ -141,7 +141,7 @@ def mean_is_the_densitys(subject: Subject) -> None:
 @check(
     "samples-follow-density",
     LIKELIHOOD,
-    why="`genzoo sample --draw` shows draws of the likelihood that was trained.",
+    why="Figures and metrics that ask for draws of p(x|z) show those of the likelihood that was trained.",
     mend="Correct `sample`: scales against variances, logits against probabilities.",
 )
 def samples_follow_density(subject: Subject) -> None:

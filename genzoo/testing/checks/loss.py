@@ -139,7 +139,7 @@ def independent_of_batch_size(subject: Subject) -> None:
 @check(
     "coupling-declared",
     LOSS,
-    why="Gradient accumulation and several processes split a batch; a loss that couples its images must say so.",
+    why="Several processes split a batch between them; a loss that couples its images must say so.",
     mend="Declare batch_coupled = True, or compute each image's terms from that image alone.",
     applies=lambda subject: "it declares batch_coupled" if subject.build().batch_coupled else None,
 )
@@ -194,7 +194,7 @@ def quantities_take_effect(subject: Subject) -> None:
 @check(
     "quantities-as-tensors",
     LOSS,
-    why="The engine passes scheduled quantities as 0-d tensors, so that a step needs no copy to the device.",
+    why="A quantity may come as a float or as a 0-d tensor; one that is told by its type is another number in some callers.",
     mend="Use quantities in arithmetic only; do not ask for their type or their float.",
     applies=lambda subject: None if subject.build().quantities else "it has no quantities",
 )

@@ -10,7 +10,7 @@ from genzoo.errors import GenzooError
 from genzoo.interfaces.scheduler import Progress
 from genzoo.testing.building import moments
 from genzoo.testing.checking import CheckFailure, check, expect
-from genzoo.testing.prober import ask
+from genzoo.testing.checks.every_kind import import_once
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
 
@@ -291,9 +291,7 @@ def independent_of_steps_per_epoch(subject: Subject) -> None:
 )
 def torch_free(subject: Subject) -> None:
     """Importing the scheduler imports no torch."""
-    found = ask("import", torch=False, module=subject.component.target.partition(":")[0])
-    if "error" in found:
-        raise CheckFailure("a clean import in a fresh process", found["error"])
+    found = import_once(subject.component.target.partition(":")[0], torch=False)
     expect(not found["torch"], "no torch in sys.modules", "torch")
 
 

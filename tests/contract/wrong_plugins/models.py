@@ -415,7 +415,7 @@ class BranchesOnAValue(PlainModel):
         return super().decode([z * 0.5 if float(z.mean()) > 100 else z], label, mean=mean)
 
 
-@wrong("samples-follow-posterior", says="moved weights")
+@wrong("samples-follow-posterior")
 class TakesTheVariance(PlainModel):
     """It multiplies its noise by σ² instead of σ, which is the same at initial weights."""
 
