@@ -10,7 +10,8 @@ import inspect
 import json
 import os
 import pkgutil
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,11 +173,32 @@ def checks_page() -> str:
     from genzoo.testing import KIT_VERSION, all_checks
     from genzoo.types import Kind
 
+    failed = wrong_plugins()
     lines = [
         "# Contract checks",
         "",
-        f"What version {KIT_VERSION} of the contract kit asks of a plugin. `genzoo check NAME` runs the checks of its kind; "
-        "each failure says what was expected and seen, why it matters and how to mend it.",
+        (
+            f"What version {KIT_VERSION} of the contract kit asks of a plugin. `genzoo check NAME` runs the checks of its "
+            "kind; each failure says what was expected and seen, why it matters and how to fix it. The last column names "
+            "deliberately wrong plugins of the project's tests that fail the check."
+        ),
+        "",
+        (
+            "A fault is reported once: a check that meets the same error, or the same finding, as an earlier one counts as "
+            "blocked. A declaration that derives from another one and has no class of its own is checked only for what it "
+            "declares itself."
+        ),
+        "",
+        "## Promises",
+        "",
+        (
+            "Some checks need to know what a plugin means. These declarations are optional. Without one, the check in the "
+            "last column is skipped with that reason, or assumes what is usual."
+        ),
+        "",
+        "| kind | declaration | what it promises | checks |",
+        "| --- | --- | --- | --- |",
+        *(f"| {kind} | `{name}` | {text} | `{id}` |" for kind, name, text, id in PROMISES),
         "",
         "| kind | checks |",
         "| --- | --- |",
@@ -184,17 +206,67 @@ def checks_page() -> str:
         "",
         "## Checks: every kind",
         "",
-        *checks_table(item for item in all_checks() if item.kinds == set(Kind)),
+        *checks_table((item for item in all_checks() if item.kinds == set(Kind)), failed),
     ]
     for kind in Kind:
         lines += [f"## Checks: {kind}", "", "Besides those of every kind:", ""]
-        lines += checks_table(item for item in all_checks(kind) if item.kinds != set(Kind))
+        lines += checks_table((item for item in all_checks(kind) if item.kinds != set(Kind)), failed, kind)
     return "\n".join(lines)
 
 
-def checks_table(checks: Iterable[Check]) -> list[str]:
-    rows = [f"| `{item.id}` | {cell(item.title)} | {cell(item.why)} |" for item in checks]
-    return ["| check | what is true of a correct plugin | why it matters |", "| --- | --- | --- |", *rows, ""]
+def checks_table(checks: Iterable[Check], failed: Mapping[tuple[str, str], list[str]], kind: str = "") -> list[str]:
+    rows: list[str] = []
+    for item in checks:
+        kinds = [kind] if kind else sorted(item.kinds)
+        wrong = [f"`{name}`" for of in kinds for name in failed.get((of, item.id), ())]
+        # A check of several kinds may have its wrong plugin in another of them.
+        wrong = wrong or [f"`{name}` ({of})" for of in sorted(item.kinds) for name in failed.get((of, item.id), ())]
+        cells = (f"`{item.id}`", cell(item.title), cell(item.why), ", ".join(wrong[:3]))
+        rows.append(f"| {' | '.join(cells)} |")
+    head = ["| check | what is true of a correct plugin | why it matters | fails |", "| --- | --- | --- | --- |"]
+    return [*head, *rows, ""]
+
+
+PROMISES = (
+    (
+        "loss",
+        "bound",
+        "At β = 1 its objective is the negative of a lower bound on log p(x).",
+        "bound-reaches-the-likelihood",
+    ),
+    ("loss", "surrogates", "Terms that are not what their names say, with the reason.", "named-terms-are-measured"),
+    (
+        "loss",
+        "discrepancies",
+        "Terms that estimate a divergence of q(z) from p(z) without bias.",
+        "discrepancy-unbiased",
+    ),
+    ("loss", "batch_coupled", "The terms of one image depend on the others of its batch.", "coupling-declared"),
+    ("metric", "estimates", "Which numbers are a distortion, rate, elbo or nll.", "estimates-what-it-says"),
+    ("metric, visualizer", "reads", "The splits that it reads; the view refuses others.", "reads-as-declared"),
+    (
+        "scheduler",
+        "settled_after",
+        "The least number of epochs after which the factor is constant.",
+        "settles-no-later",
+    ),
+    ("prior", "fitted", "Whether it is fitted afterwards, and fixed until then.", "fixed-until-fitted"),
+    ("prior, likelihood", "density", "What its log-density is, if not exact.", "normalised"),
+)
+"""Kind, declaration, what it promises, and a check that holds a plugin to it."""
+
+
+def wrong_plugins() -> dict[tuple[str, str], list[str]]:
+    """The deliberately wrong plugins of the project's tests, by the kind and the check that each is meant to fail."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "contract"))
+    try:
+        from wrong_plugins.all_of_them import WRONG  # pyright: ignore[reportMissingImports]
+    finally:
+        sys.path.pop(0)
+    found: dict[tuple[str, str], list[str]] = {}
+    for wrong in WRONG:
+        found.setdefault((str(wrong.plugin.component.kind), wrong.check), []).append(wrong.plugin.component.name)
+    return found
 
 
 # The command reference

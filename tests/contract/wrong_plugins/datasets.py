@@ -97,7 +97,7 @@ class ScaledToOne(Unlabelled):
         return replace(split, images=2 * split.images - 1)
 
 
-@wrong("images-differ", also=("splits-disjoint",))
+@wrong("images-differ", also=("splits-disjoint", "labels-fit-images"))
 class ReadsOneFile(Unlabelled):
     """It gives its first image again and again."""
 
@@ -176,7 +176,13 @@ class InvertsInPlace(Unlabelled):
         return image.sub_(1).neg_() if training else image
 
 
-@wrong("render-matches-factors")
+@wrong(
+    "render-matches-factors",
+    also=(
+        "factors-change-images",
+        "labels-fit-images",
+    ),
+)
 class RendersAnother(Made):
     """It renders the factors in another order."""
 

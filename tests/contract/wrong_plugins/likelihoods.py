@@ -57,7 +57,7 @@ class _NoConstant(_Plain):
 
 @wrong(
     "normalised",
-    also=("mean-is-the-density's", "samples-follow-density"),
+    also=("mean-is-the-density's", "samples-follow-density", "agrees-with-itself"),
     defect="the constant of a Gaussian likelihood dropped in training, kept in NLL",
 )
 class DropsItsConstant(Gaussian):
@@ -100,7 +100,7 @@ class _Wide(_Plain):
         return self.mean + 2 * (found - self.mean)
 
 
-@wrong("samples-follow-density")
+@wrong("samples-follow-density", also=("agrees-with-itself",))
 class SamplesTooWide(Gaussian):
     """Its samples have twice the spread of its density."""
 

@@ -60,7 +60,7 @@ class DetachesHalf(_Terms):
 
 @wrong(
     "independent-of-batch-size",
-    also=("coupling-declared",),
+    also=("coupling-declared", "named-terms-are-measured"),
     defect="a codebook loss summed over the batch, then added to a per-image term: its weight grows with batch size",
 )
 class SumsOverTheBatch(_Terms):
@@ -150,7 +150,7 @@ class RequiresTheUnknown(PlainLoss):
     forbids: ClassVar = frozenset({"magic"})
 
 
-@wrong("falls-with-distortion", also=("gradient-reaches-both-sides",))
+@wrong("falls-with-distortion", also=("gradient-reaches-both-sides", "named-terms-are-measured"))
 class MinimisesTheElbo(_Terms):
     """It minimises the log-likelihood."""
 
@@ -158,7 +158,7 @@ class MinimisesTheElbo(_Terms):
         return {**found, "distortion": -found["distortion"]}
 
 
-@wrong("beta-zero-removes-a-term")
+@wrong("beta-zero-removes-a-term", also=("named-terms-are-measured",))
 class OffsetsBeta(PlainLoss):
     """Its rate has the weight β + 1."""
 
@@ -166,7 +166,7 @@ class OffsetsBeta(PlainLoss):
         return 1 + super().quantity(context, name)
 
 
-@wrong("rises-with-beta")
+@wrong("rises-with-beta", also=("named-terms-are-measured",))
 class SubtractsTheRate(_Terms):
     """It subtracts β times the rate."""
 
@@ -174,7 +174,7 @@ class SubtractsTheRate(_Terms):
         return {**found, "rate": -found["rate"]}
 
 
-@wrong("every-level-counts")
+@wrong("every-level-counts", also=("named-terms-are-measured",))
 class ForgetsLowerLevels(_Terms):
     """It counts the top level's rate alone."""
 
@@ -182,7 +182,7 @@ class ForgetsLowerLevels(_Terms):
         return {**found, "rate": self.quantity(context, "beta") * rates[0].mean()}
 
 
-@wrong("repeated-samples-change-nothing")
+@wrong("repeated-samples-change-nothing", also=("named-terms-are-measured",))
 class SumsSamples(_Terms):
     """It sums over the samples in place of averaging."""
 

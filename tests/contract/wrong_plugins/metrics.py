@@ -86,7 +86,7 @@ class NeedsNormals(Elbo):
         return super().value(run) + 0 * float(latents[0].posterior.log_variance.mean())
 
 
-@wrong("responds-to-run", also=("tells-good-from-bad", "every-image-counts"))
+@wrong("responds-to-run", also=("tells-good-from-bad", "every-image-counts", "depends-on-the-model"))
 class SaysTheSame(Elbo):
     """It gives one number for every run."""
 
@@ -113,7 +113,15 @@ class SqueezesOne(Elbo):
 
 @wrong(
     "finite-numbers",
-    also=("within-bounds", "order-of-images-free", "every-image-counts", "responds-to-run", "tells-good-from-bad"),
+    also=(
+        "within-bounds",
+        "order-of-images-free",
+        "every-image-counts",
+        "responds-to-run",
+        "tells-good-from-bad",
+        "depends-on-the-model",
+        "images-twice-over",
+    ),
 )
 class DividesByNothing(Elbo):
     """Its number is infinite."""

@@ -111,7 +111,7 @@ class DarkensItsInput(PlainModel):
         return super().encode(batch, samples=samples, context=context)
 
 
-@wrong("output-shapes", also=("leading-dimensions",))
+@wrong("output-shapes", also=("leading-dimensions", "uses-the-likelihood-given"))
 class SqueezesABatchOfOne(PlainModel):
     """It squeezes, so that a batch of one loses its dimension."""
 
@@ -120,7 +120,7 @@ class SqueezesABatchOfOne(PlainModel):
         return with_latent(found, sample=found.latents[0].sample.squeeze())
 
 
-@wrong("prior-of-top-shape")
+@wrong("prior-of-top-shape", also=("uses-the-prior-given",))
 class HasAnotherPrior(PlainModel):
     """Its prior is one-dimensional, its latent two-dimensional."""
 
@@ -304,7 +304,7 @@ def _turned(q, p):
 
 @wrong(
     "rate-not-negative",
-    also=("overfits-one-batch",),
+    also=("overfits-one-batch", "rate-matches-samples"),
     defect='KL logged with the wrong sign; "elbo" that is −ELBO',
 )
 class TurnsTheSign(PlainModel):
@@ -316,7 +316,14 @@ class TurnsTheSign(PlainModel):
         return with_latent(found, posterior=SignTurned(q.mean, q.log_variance))
 
 
-@wrong("latents-reach-images")
+@wrong(
+    "latents-reach-images",
+    also=(
+        "distortion-reaches-the-encoder",
+        "every-latent-counts",
+        "uses-the-prior-given",
+    ),
+)
 class IgnoresItsLatent(PlainModel):
     """It decodes every latent as the same image."""
 
@@ -388,7 +395,7 @@ class ForgetsItsAverage(PlainModel):
                 parameter.mul_(1 - 1e-3 * self.average)
 
 
-@wrong("overfits-one-batch", also=("gradient-reaches-every-parameter",))
+@wrong("overfits-one-batch", also=("gradient-reaches-every-parameter", "distortion-reaches-the-encoder"))
 class LearnsNothing(PlainModel):
     """Its decoder does not read the latents, and nothing that is left learns."""
 

@@ -43,7 +43,7 @@ class _OneMethodWrong(LearnedNormal):
         return self.distribution(super().forward())
 
 
-@wrong("supports-true", also=("follows-dtype", "normalised", "samples-follow-density"))
+@wrong("supports-true", also=("follows-dtype", "normalised", "samples-follow-density", "agrees-with-itself"))
 class ClaimsCodes(PlainPrior):
     """It says that it takes codes and gives real numbers."""
 
@@ -54,7 +54,14 @@ class ClaimsCodes(PlainPrior):
 
 
 @wrong(
-    "event-shape", also=("log-prob-shape", "samples-follow-density", "normalised", "closed-form-matches-monte-carlo")
+    "event-shape",
+    also=(
+        "log-prob-shape",
+        "samples-follow-density",
+        "normalised",
+        "closed-form-matches-monte-carlo",
+        "agrees-with-itself",
+    ),
 )
 class LeavesDimensionsOpen(LearnedNormal):
     """It returns one distribution a dimension."""
@@ -81,7 +88,7 @@ class _NoConstant(_Changed):
         return super().log_prob(value) + 0.918938 * value.shape[-1]
 
 
-@wrong("normalised", also=("closed-form-matches-monte-carlo",), says="integral")
+@wrong("normalised", also=("closed-form-matches-monte-carlo", "agrees-with-itself"), says="integral")
 class DropsItsConstant(_OneMethodWrong):
     """Its density lacks ½ log 2π a dimension."""
 
@@ -94,7 +101,7 @@ class _Wide(_Changed):
         return self.mean + 1.5 * (found - self.mean)
 
 
-@wrong("samples-follow-density")
+@wrong("samples-follow-density", also=("agrees-with-itself",))
 class SamplesTooWide(_OneMethodWrong):
     """Its samples are wider than its density."""
 
@@ -133,7 +140,7 @@ class ForgetsAHalf(_OneMethodWrong):
     distribution = _HalfKl
 
 
-@wrong("label-as-declared")
+@wrong("label-as-declared", also=("every-class-apart",))
 class IgnoresLabels(LearnedNormal):
     """It says that it is conditional and ignores the label."""
 
