@@ -20,6 +20,7 @@ _F = TypeVar("_F", bound="Callable[[Any], None]")
 EVERY_KIND = tuple(Kind)
 _MODULES = (
     "every_kind",
+    "examples",
     "options",
     "modules",
     "runs",

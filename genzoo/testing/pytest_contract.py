@@ -11,7 +11,18 @@ from genzoo.host.host import Installed, host
 from genzoo.testing import pytest_plugin
 from genzoo.testing.checking import Check
 from genzoo.testing.subject import Subject
-from genzoo.testing.suite import BLOCKED, FAILED, FLOORS, PASSED, SKIPPED, checks_for, declared_in, run_check
+from genzoo.testing.suite import (
+    BLOCKED,
+    DERIVED_FLOOR,
+    FAILED,
+    FLOORS,
+    PASSED,
+    SKIPPED,
+    checks_for,
+    declared_in,
+    derived_from,
+    run_check,
+)
 from genzoo.types import Kind
 
 _reached: dict[str, int] = {}
@@ -73,7 +84,8 @@ def _test(component: Installed, check: Check | None, expected: str | None) -> No
     subject = _latest(component)
     name = subject.label
     if check is None:
-        want, got = FLOORS[component.kind], _reached.get(name, 0)
+        want = DERIVED_FLOOR if derived_from(component) else FLOORS[component.kind]
+        got = _reached.get(name, 0)
         if got < want and not _whole(component):
             pytest.skip("not all checks were asked for")
         assert got >= want, f"{name}: {want} checks at least must apply and run, {got} did"

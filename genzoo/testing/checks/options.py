@@ -151,6 +151,32 @@ def options_take_effect(subject: Subject) -> None:
         elif tried:
             seen = f"the same result for {', '.join(map(repr, (now, *tried)))}"
             expect(moved is not None, f"another result for another {name}", seen)
+            if isinstance(now, tuple):
+                _every_item(subject, name, field, now, beside)
+
+
+def _every_item(subject: Subject, name: str, field: FieldInfo, now: tuple[Any, ...], beside: dict[str, Any]) -> None:
+    """Of an option that is a tuple, each item alone changes the result; of any length, of three unequal items."""
+    if not all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in now) or not now:
+        return
+    longer = tuple(item + place for place, item in enumerate((now * 3)[:3]))
+    for base in (longer, now) if any(Ellipsis in get_args(item) for item in _types(field)) else (now,):
+        if len(base) < 2 or not _accepted(subject, {**beside, name: base}):
+            continue
+        try:
+            plain = subject.exercise(subject.options(**{**beside, name: base}))
+        except (GenzooError, CheckFailure):
+            continue
+        for place in range(len(base)):
+            other = (*base[:place], _shifted(base[place]), *base[place + 1 :])
+            if _accepted(subject, {**beside, name: other}):
+                changes = _changes(subject, {**beside, name: other}, plain)
+                expect(
+                    changes,
+                    f"another result where item {place + 1} of {name} alone is another",
+                    f"the same for {other}",
+                )
+        return
 
 
 def _accepted(subject: Subject, values: dict[str, Any]) -> bool:

@@ -151,6 +151,64 @@ def every_class_is_shown(subject: Subject) -> None:
     expect(not missing or not asked, "every class asked of the model", f"none of {', '.join(map(str, missing))}")
 
 
+@check(
+    "cells-are-of-their-class",
+    VISUALIZER,
+    why="A figure of classes with rows in another order than their names calls every class by another's.",
+    mend="Take the name of a cell from the label that it was made with.",
+    applies=lambda subject: (
+        None if Capability.CONDITIONAL in subject.cls.requires else "it does not require a conditional model"
+    ),
+)
+def cells_are_of_their_class(subject: Subject) -> None:
+    """Where a model paints each class in a grey of its own, a picture whose title names one class is of that grey."""
+    plugin = subject.build()
+    view = first_view(plugin, subject)
+    classes = view.image.classes or 0
+    names = [view.image.class_name(label) for label in range(classes)]
+    model: Any = view.model
+    for name in ("sample", "decode", "generate"):
+        setattr(model, name, _painting(getattr(model, name), model, classes))
+    for figure in perform(plugin, view).values():
+        for axes in figure.axes:
+            shown = {_class_of(image.get_array(), classes) for image in axes.get_images()}
+            titles = [axes.get_title(where) for where in ("left", "center", "right")] + [axes.get_ylabel()]
+            named = {names.index(part) for text in titles for part in re.split(r"[^\w]+", text) if part in names}
+            if len(shown) != 1 or len(named) != 1 or None in shown:
+                continue
+            of, said = shown.pop(), named.pop()
+            expect(of == said, f"a picture of class {said} where its title says so", f"one of class {of}")
+
+
+def _painting(call: Any, model: Any, classes: int) -> Any:
+    """The call with every image painted as its label says."""
+
+    def painting(*arguments: Any, **named: Any) -> Any:
+        made = call(*arguments, **named)
+        label = named.get("label", next((item for item in arguments[1:] if isinstance(item, torch.Tensor)), None))
+        if label is None or label.is_floating_point():
+            return made
+        grey = (label.reshape(-1).float() + 1) / (classes + 1)
+        if isinstance(made, torch.Tensor):
+            return torch.ones_like(made) * grey.reshape(-1, *[1] * (made.dim() - 1))
+        shape = (*made.batch_shape, *made.event_shape)
+        painted = torch.zeros(shape) + grey.reshape(-1, 1, 1, 1)
+        return model.likelihood(painted.logit())
+
+    return painting
+
+
+def _class_of(values: Any, classes: int) -> int | None:
+    """The class whose grey a picture has throughout, None for another picture."""
+    shown = np.asarray(values, dtype=float)
+    shown = shown[..., :3] if shown.ndim == 3 else shown
+    if shown.size == 0 or float(shown.max() - shown.min()) > 0.02:
+        return None
+    grey = float(shown.mean()) / (255.0 if shown.max() > 1 else 1.0)
+    label = round(grey * (classes + 1) - 1)
+    return label if 0 <= label < classes and abs(grey - (label + 1) / (classes + 1)) < 0.02 else None
+
+
 def _noting(call: Any, asked: set[int]) -> Any:
     def noting(*arguments: Any, **named: Any) -> Any:
         label = named.get("label", next((item for item in arguments[1:] if isinstance(item, torch.Tensor)), None))

@@ -108,6 +108,16 @@ for _module, (_name, _says) in _IMPORTS.items():
     )
 
 
+@wrong("examples-run")
+class ShowsWhatIsNotTrue(Ramp):
+    """It ends at 1, not at 2.
+
+    Example:
+        >>> ShowsWhatIsNotTrue(None).factor(Progress(9, 80, 10, 9))
+        2.0
+    """
+
+
 @wrong("spawn-picklable")
 class HoldsALambda(Ramp):
     """It keeps a lambda."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -171,6 +172,34 @@ class _HeadFirst(nn.Module):
 
     def forward(self, x):
         return self.head(self.trunk(x)).unflatten(1, self.output)
+
+
+class Hidden(Checked):
+    """Hidden layers of the widths given."""
+
+    def _body(self, input, output):
+        super()._body(input, output)
+        sizes = (math.prod(input), *self.widths(), math.prod(output))
+        layers = [nn.Flatten()]
+        for old, new in pairwise(sizes):
+            layers += [nn.Linear(old, new), nn.Tanh()]
+        return nn.Sequential(*layers[:-1], nn.Unflatten(1, output))
+
+    def widths(self):
+        return self.options.widths
+
+
+@wrong("options-take-effect", options="wrong_plugins.right:Widths", says="item 2")
+class ReadsTheFirstWidth(Hidden):
+    """It takes its first width for all of its layers."""
+
+    def widths(self):
+        return [self.options.widths[0]] * len(self.options.widths)
+
+
+@right(options="wrong_plugins.right:Widths")
+class HiddenLayers(Hidden):
+    """Hidden layers of any widths."""
 
 
 @right()

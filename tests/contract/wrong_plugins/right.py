@@ -5,7 +5,7 @@ Importing this module imports no torch.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,12 @@ class Weight(Options):
     """Weight of the rate."""
 
     beta: float = Field(1.0, ge=0, le=1e6, description="Weight of the rate.")
+
+
+class Widths(Options):
+    """Widths of hidden layers."""
+
+    widths: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((16,), description="Width of each hidden layer.")
 
 
 class Ends(Options):

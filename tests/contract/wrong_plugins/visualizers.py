@@ -221,6 +221,35 @@ class TwoOfMany(First):
         return figure
 
 
+class Classes(First):
+    """One sample of each class, named above it."""
+
+    requires: ClassVar = frozenset({Capability.CONDITIONAL})
+    order: ClassVar = (0, 1, 2)
+
+    def figure(self, run):
+        figure = Figure(figsize=(3, 2))
+        for place, label in enumerate(self.order):
+            image = run.model.sample(1, torch.tensor([label]), seed=place)
+            axes = figure.add_subplot(1, 3, place + 1)
+            axes.imshow(image[0, 0].numpy(), cmap="gray", vmin=0, vmax=1)
+            axes.set_title(f"class {run.image.class_name(place)}")
+        figure.suptitle(f"{run.title}: classes")
+        return figure
+
+
+@wrong("cells-are-of-their-class")
+class NamesOtherClasses(Classes):
+    """It draws its classes in another order than it names them."""
+
+    order: ClassVar = (2, 0, 1)
+
+
+@right()
+class NamesItsClasses(Classes):
+    """Each class under its name."""
+
+
 @right()
 class TwoFigures(First):
     """A visualizer that draws two figures."""
