@@ -213,3 +213,23 @@ def factors_change_images(subject: Subject) -> None:
         other = dataset.render(moved)
         assert other is not None
         expect(not torch.equal(plain.images, other.images), f"other images for another {name}", "the same ones")
+
+
+@check(
+    "names-fit-images",
+    DATASET,
+    why="Names lead a user from an image in a figure to its file; those of another split, or order, lead to another file.",
+    mend="Return one name an image from `names`, in the split's order, or None.",
+)
+def names_fit_images(subject: Subject) -> None:
+    """`names` gives as many names as a split has images, the same each time, and not those of another split."""
+    dataset, found = splits(subject)
+    seen: dict[tuple[str, ...], str] = {}
+    for name, split in found.items():
+        given = dataset.names(name)
+        if given is None:
+            continue
+        expect(len(given) == len(split), f"{len(split)} names of {name}", len(given))
+        expect(list(given) == list(dataset.names(name) or ()), f"the same names of {name} again", "others")
+        first = seen.setdefault(tuple(given), name)
+        expect(first == name or len(split) < 2, f"other names of {name} than of {first}", "the same")

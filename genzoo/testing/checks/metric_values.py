@@ -263,3 +263,24 @@ def every_number_in_its_bounds(subject: Subject) -> None:
         for name, value in found.items():
             if not units.get(name, metric.unit):
                 expect(-1e-6 <= value <= 1 + 1e-6, f"{name!r} from 0 to 1", value)
+
+
+@check(
+    "last-images-count",
+    METRIC,
+    why="A number over the first batch alone is another one than that over the split which its protocol names.",
+    mend="Go over run.batches, or say in `images` how many are drawn; take no first batch alone.",
+    applies=lambda subject: "it may render its own images" if subject.cls.needs_factors else None,
+)
+def last_images_count(subject: Subject) -> None:
+    """Where test images are read at all, other images in the last third of the split change a number."""
+    metric = subject.build()
+    view = first_view(metric, subject)
+    split = view.split("test")
+    last = split.images.clone()
+    last[2 * len(last) // 3 :] = 1 - last[2 * len(last) // 3 :]
+    plain = dict(evaluate(metric, view))
+    if difference(plain, dict(evaluate(metric, _test(view, replace(split, images=1 - split.images))))) is None:
+        raise NotApplicable("other test images leave its numbers as they are")
+    changed = difference(plain, dict(evaluate(metric, _test(view, replace(split, images=last)))))
+    expect(changed is not None, "another number for other images in the last third of the test split", "the same ones")

@@ -265,6 +265,14 @@ class IgnoresAFactor(Made):
         return Split(found.images, found.labels, factors)
 
 
+@wrong("names-fit-images")
+class NamesTheOtherSplit(Unlabelled):
+    """It names test images as training images."""
+
+    def names(self, split):
+        return [f"image-{index}" for index in range(len(self.split("train")))]
+
+
 @right()
 class TinyImages(Dataset):
     """Two by two pixels of three grey levels, which repeat by chance."""

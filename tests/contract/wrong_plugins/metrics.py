@@ -321,6 +321,14 @@ class MeasuresTheData(Elbo):
         return -float(self.batch(run).image.flatten(1).sum(1).mean())
 
 
+@wrong("last-images-count", also=("every-image-counts",))
+class FirstBatchAlone(Elbo):
+    """It measures the first eight images."""
+
+    def batch(self, run):
+        return run.batch()[:8]
+
+
 @wrong("images-twice-over", also=("every-image-counts", "estimates-what-it-says"))
 class SumsOverImages(Elbo):
     """Its number is a sum over images."""
