@@ -73,9 +73,9 @@ def check(
     failed = [report for report in reports if not report.ok]
     if as_json:
         seconds = sum(result.seconds for report in reports for result in report.results)
-        names = [f"{report.kind}/{report.name}" for report in failed]
+        wrong = [f"{report.kind}/{report.name}" for report in failed]
         console.print_json_line(
-            {"ok": not failed, "components": len(reports), "failed": names, "seconds": round(seconds, 3)}
+            {"ok": not failed, "components": len(reports), "failed": wrong, "seconds": round(seconds, 3)}
         )
     elif len(reports) > 1:
         console.say(f"{len(reports) - len(failed)} of {len(reports)} components hold their contract.")

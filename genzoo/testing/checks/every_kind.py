@@ -164,8 +164,8 @@ def _asked(task: str, *, torch: bool, **request: Any) -> dict[str, Any]:
     return found
 
 
-_libraries: set[str] = set()
-"""Libraries that took long to import for a component, and that the process with torch imports before the next."""
+_libraries: dict[str, None] = {}
+"""Modules of libraries, in order, that took long to import; the process with torch keeps them for the next component."""
 
 _SLOW = 0.3
 
@@ -225,12 +225,12 @@ def import_leaves_globals(subject: Subject) -> None:
     modules = [subject.component.target.partition(":")[0]]
     modules += [subject.component.options.partition(":")[0]] if subject.component.options else []
     modules = [*([subject.module] if subject.module else []), *modules]
-    found = _asked("globals", torch=True, modules=modules, after=[], keep=sorted(_libraries))
+    found = _asked("globals", torch=True, modules=modules, after=[], keep=list(_libraries))
     if found["changed"] or found["seconds"] > _SLOW:
         own = {module.partition(".")[0] for module in modules} | {"genzoo"}
         libraries = [name for name in found["imported"] if name.partition(".")[0] not in own]
         if found["seconds"] > _SLOW:  # the process imports them once, for all components that follow
-            _libraries.update(name for name in libraries if "." not in name)
+            _libraries.update(dict.fromkeys(libraries))
         if found["changed"]:  # perhaps by a library that the plugin imports, which is not the plugin's doing
             found = _asked("globals", torch=True, modules=modules, after=libraries)
     changed = found["changed"]
