@@ -132,7 +132,10 @@ class Model(LatentGenerator):
 
 
 def check_label(label: Tensor | None, image: ImageSpec) -> Tensor:
-    """The label, if it is one int64 a row in [0, classes).
+    """The label, if it is given, int64, and of data with classes.
+
+    Its values are not checked, which would wait for the device: one outside of [0, classes) fails where it is used as an
+    index.
 
     Raises:
         UsageError: Otherwise.
