@@ -58,9 +58,9 @@ def main() -> None:
             with redirect_stdout(sys.stderr):
                 code = execute(["run", *RUNS[name], *COMMON, "--out", out])
             folder = next(Path(out).glob("*/*/"))
-            rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+            rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
             epochs = [{key: row[key] for key in KNOWN if key in row} for row in rows if row["kind"] == "epoch"]
-            last = (folder / "checkpoints" / "LAST").read_text().strip()
+            last = (folder / "checkpoints" / "LAST").read_text(encoding="utf-8").strip()
             found[name] = {
                 "exit": str(code),
                 "weights": digest((folder / "checkpoints" / last / "model.safetensors").read_bytes()),

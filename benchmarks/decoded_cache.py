@@ -210,7 +210,7 @@ def held() -> dict[str, float]:
     """MB that this process holds: its own, of files, both, and with shared pages divided among those who share them."""
     fields: dict[str, float] = {}
     for file in ("status", "smaps_rollup"):
-        for line in Path("/proc/self", file).read_text().splitlines():
+        for line in Path("/proc/self", file).read_text(encoding="utf-8").splitlines():
             name, _, value = line.partition(":")
             if value.endswith("kB"):
                 fields[name] = int(value.split()[0]) * 1024 / 1e6

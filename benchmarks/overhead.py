@@ -60,6 +60,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "GENZOO_CHECKOUT": str(checkout)},
+            encoding="utf-8",
         )
 
     def run(self) -> float:
@@ -122,7 +123,9 @@ def main() -> None:
     if arguments.before is None:
         parser.error("name the other checkout")
     before = arguments.before.resolve()
-    commit = subprocess.run(["git", "-C", str(before), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    commit = subprocess.run(
+        ["git", "-C", str(before), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, encoding="utf-8"
+    )
     result: dict[str, object] = {"before": commit.stdout.strip()}
     for section in SECTIONS:
         result[section] = found = compare(before, section, arguments.rounds, arguments.threads)

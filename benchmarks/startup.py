@@ -68,13 +68,19 @@ def main() -> int:
             seconds[name].append(time.perf_counter() - start)
     declarations: dict[str, float] = {}
     for _ in range(3):
-        output = subprocess.run([sys.executable, "-c", DECLARATIONS], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(
+            [sys.executable, "-c", DECLARATIONS], capture_output=True, text=True, check=True, encoding="utf-8"
+        ).stdout
         for name, taken in json.loads(output).items():
             declarations[name] = min(taken, declarations.get(name, taken))
 
     here = str(Path(__file__).parent)
     ready = min(
-        float(subprocess.run([sys.executable, "-c", READY, here], capture_output=True, text=True, check=True).stdout)
+        float(
+            subprocess.run(
+                [sys.executable, "-c", READY, here], capture_output=True, text=True, check=True, encoding="utf-8"
+            ).stdout
+        )
         for _ in range(3)
     )
 

@@ -198,7 +198,7 @@ def scale(arguments: argparse.Namespace) -> dict[str, Any]:
                 environment = os.environ | {"OMP_NUM_THREADS": "2" if name == "one" else "1"}
                 subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
                 [metrics] = Path(folder).glob("*/*/metrics.jsonl")
-                rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+                rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
                 rates[name].append(rows[-1]["images_per_second"])
         say(f"turn {number}: {rates['one'][-1]:.0f} and {rates['two'][-1]:.0f} images a second")
     return {

@@ -167,7 +167,9 @@ def held(data: Any, out: Path) -> Generator[Part]:
     try:
         yield part
     except BaseException:
-        if written is not None and not any(written.name in file.read_text() for file in out.glob("*/*/config.toml")):
+        if written is not None and not any(
+            written.name in file.read_text(encoding="utf-8") for file in out.glob("*/*/config.toml")
+        ):
             written.unlink(missing_ok=True)
             with suppress(OSError):  # Others lie there too.
                 written.parent.rmdir()

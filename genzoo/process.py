@@ -7,6 +7,7 @@ genzoo sets these as it needs them and puts them back. Importing this module imp
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
@@ -89,6 +90,7 @@ def without_window() -> Generator[None]:
 
     Of a matplotlib that was imported in it, the backend is the one that the variable names, if matplotlib knows it.
     """
+    _tell_of_home_once()
     wanted = os.environ.get(_BACKEND)
     if wanted is None or "matplotlib" in sys.modules:
         yield
@@ -102,6 +104,29 @@ def without_window() -> Generator[None]:
         if matplotlib is not None and "matplotlib.pyplot" not in sys.modules:
             with suppress(ValueError):
                 matplotlib.rcParams["backend"] = wanted
+
+
+class _OfHome(logging.Filter):
+    """Lets one line pass of the several that matplotlib logs where it cannot write its folder below the user's home."""
+
+    told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = str(record.msg)
+        if "temporary cache directory" in text:
+            _OfHome.told, passes = True, not _OfHome.told
+            return passes
+        # That line tells the same as these, and a folder that is always new has no font cache.
+        if "mkdir -p failed" in text or "is not a writable directory" in text:
+            return False
+        return not (_OfHome.told and "building the font cache" in text)
+
+
+def _tell_of_home_once() -> None:
+    for name in ("matplotlib", "matplotlib.font_manager"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _OfHome) for each in logger.filters):
+            logger.addFilter(_OfHome())
 
 
 @contextmanager

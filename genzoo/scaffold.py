@@ -9,13 +9,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from packaging.version import Version
 
-from genzoo import __version__
+from genzoo import __version__, storage
 from genzoo.declare import API_VERSION
 from genzoo.errors import StorageError, UsageError
 from genzoo.hookspecs import COMPONENT_HOOKS
@@ -125,7 +126,7 @@ def make(kind: Kind, name: str, out: Path, like: str | None = None) -> Made:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
         staging.chmod(0o755)
-        staging.rename(folder)
+        storage.retried(partial(staging.rename, folder))
     except OSError as error:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +20,12 @@ from genzoo.errors import RunExistsError, StorageError, UsageError
 from genzoo.text import json_text
 
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
+
+BLOCKED_BY_READERS = os.name == "nt"
+"""Whether a file that another process reads can be neither renamed nor removed, as on Windows; it is free soon after."""
+
+PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds to wait before each further try of what a reader blocks."""
 
 Probe = Callable[[str, Path], None]
 _probes: list[Probe] = []
@@ -136,7 +143,7 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*"):
         if _LEFTOVER.fullmatch(path.name) and path.is_file():
             with _operation("remove", path):
-                path.unlink(missing_ok=True)
+                retried(lambda path=path: path.unlink(missing_ok=True))
 
 
 def append_line(path: Path, line: str) -> None:
@@ -150,11 +157,24 @@ def append_line(path: Path, line: str) -> None:
 def rename(source: Path, target: Path) -> None:
     """Rename a file or folder and sync the folder that holds it."""
     with _operation("rename", target):
-        if source.is_dir():
-            source.rename(target)
-        else:
-            source.replace(target)
+        retried(lambda: source.rename(target) if source.is_dir() else source.replace(target))
     sync_folder(target.parent)
+
+
+def retried(action: Callable[[], object]) -> None:
+    """Call what renames or removes, and again where a reader blocks it, which lasts a moment; on other systems once.
+
+    Raises:
+        OSError: What the last try raised.
+    """
+    for wait in PATIENCE if BLOCKED_BY_READERS else ():
+        try:
+            action()
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    action()
 
 
 def sync_folder(path: Path) -> None:
@@ -173,7 +193,7 @@ def remove_folder(path: Path) -> None:
     """Remove a folder and what it holds; one that is gone already is no error."""
     with _operation("remove", path):
         if path.exists():
-            shutil.rmtree(path)
+            retried(lambda: shutil.rmtree(path))
 
 
 def sha256(path: Path) -> str:

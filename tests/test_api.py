@@ -339,7 +339,9 @@ def test_a_run_of_ones_own_is_not_vouched_for_by_pickling_it(run: genzoo.Run) ->
 def test_a_run_is_unpickled_in_another_process_and_folder(run: genzoo.Run, tmp_path: Path) -> None:
     (tmp_path / "run.pkl").write_bytes(pickle.dumps(run))
     code = "import pickle; print(pickle.load(open('run.pkl', 'rb')).sample(2, 3, seed=0).sum().item())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(run.sample(2, 3, seed=0).sum().item())
 

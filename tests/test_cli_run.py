@@ -234,7 +234,7 @@ def test_a_bad_recipe_names_its_file_and_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, line: int | None, said: str
 ) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     err = refused(capsys, "run", "--recipe", str(file), "--data", "digits", "--dry-run")
     assert said in err
     assert str(file) in err
@@ -245,7 +245,7 @@ def test_an_unknown_part_in_a_recipe_names_its_file_and_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text(MODEL + '[network]\nname = "mpl"\n')
+    file.write_text(MODEL + '[network]\nname = "mpl"\n', encoding="utf-8")
     err = refused(capsys, "run", "--recipe", str(file), "--dry-run", code=3)
     assert f"{file}, line 4" in err
     assert "'mlp'" in err
@@ -258,7 +258,9 @@ def test_a_file_that_is_no_text_is_no_recipe(tmp_path: Path, capsys: pytest.Capt
 
 def test_flags_change_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text(MODEL + '[dataset]\nname = "digits"\n[network]\nname = "mlp"\n[train]\nepochs = 3\nlr = 0.5\n')
+    file.write_text(
+        MODEL + '[dataset]\nname = "digits"\n[network]\nname = "mlp"\n[train]\nepochs = 3\nlr = 0.5\n', encoding="utf-8"
+    )
     plan = planned(capsys, "--recipe", str(file), "--epochs", "4", "--network.hidden", "8")
     assert (plan["train"]["epochs"], plan["train"]["lr"]) == (4, 0.5)
     assert plan["network"] | {"options": plan["network"]["options"]["hidden"]} == {"name": "mlp", "options": [8]}
@@ -378,7 +380,7 @@ def test_a_model_that_raises_is_one_sentence_and_a_traceback_in_the_log(
     assert "Traceback" not in err
     folder = next(all_runs(tmp_path))
     assert folder.record()["status"] == "failed"
-    assert "Traceback" in folder.log_file.read_text()
+    assert "Traceback" in folder.log_file.read_text(encoding="utf-8")
 
 
 def test_a_narrow_terminal_gets_lines_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,8 +498,8 @@ def test_runs_are_listed_shown_and_compared(
 ) -> None:
     out = str(tmp_path / "runs")
     second = RunFolder(Path(shutil.copytree(copy.path, copy.path.with_name("20990101T000000Z-000000-second"))))
-    text = second.config_file.read_text()
-    second.config_file.write_text(text.replace("batch_size = 8", "batch_size = 4"))
+    text = second.config_file.read_text(encoding="utf-8")
+    second.config_file.write_text(text.replace("batch_size = 8", "batch_size = 4"), encoding="utf-8")
     assert execute(["runs", "list", "--out", out, "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [copy.path.name, second.path.name]
     assert execute(["runs", "show", "first", "--out", out]) == 0
@@ -534,4 +536,4 @@ def test_recipes_are_listed_shown_and_begun(tmp_path: Path, capsys: pytest.Captu
     capsys.readouterr()
     assert planned(capsys, "--recipe", str(file), "--data", "digits")["model"]["name"] == "beta-vae"
     assert "must not exist" in refused(capsys, "recipe", "init", "vae", "--out", str(file))
-    assert tomllib.loads(file.read_text())["model"]["name"] == "beta-vae"
+    assert tomllib.loads(file.read_text(encoding="utf-8"))["model"]["name"] == "beta-vae"

@@ -52,7 +52,9 @@ def test_the_counts_are_those_of_the_cases_that_the_suite_collects() -> None:
     rows = [line.strip("| ").split(" | ") for line in PAGE.partition("## Counts")[2].splitlines() if "::" in line]
     files = sorted({file for row in rows for file, _ in NAMED.findall(row[3])})
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider", *files]
-    collected = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    collected = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout.splitlines()
     cases = Counter(line.partition("[")[0] for line in collected)
     for what, number, each, tests in rows:
         total = 0

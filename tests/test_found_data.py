@@ -103,7 +103,7 @@ def test_it_is_printed_before_training_and_kept_in_the_record(
     warning = "npz: passed over the arrays extra."
     assert said.index(lines[0]) < said.index(lines[1]) < said.index(warning) < said.index("epoch 1/1")
     assert said.count(warning) == 1
-    record = json.loads((next(all_runs(tmp_path / "runs")).path / "run.json").read_text())
+    record = json.loads((next(all_runs(tmp_path / "runs")).path / "run.json").read_text(encoding="utf-8"))
     assert record["found"] == {"lines": lines, "warnings": [warning]}
     assert execute([*RUN, *data, "--out", str(tmp_path / "runs"), "--dry-run"]) == 0
     assert warning in capsys.readouterr().out

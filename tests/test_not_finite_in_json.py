@@ -56,14 +56,14 @@ def test_a_metric_that_is_nan_leaves_a_run_that_every_reader_reads(
     expected = {"a": None, "b": None, "c": 1.5}
     assert strict(capsys.readouterr().out)["metrics"]["elbo"]["values"] == expected
     folder = next(all_runs(tmp_path))
-    assert strict(folder.record_file.read_text())["metrics"]["elbo"]["values"] == expected
-    for line in folder.metrics_file.read_text().splitlines():
+    assert strict(folder.record_file.read_text(encoding="utf-8"))["metrics"]["elbo"]["values"] == expected
+    for line in folder.metrics_file.read_text(encoding="utf-8").splitlines():
         strict(line)
     found = genzoo.load(folder.path).metrics
     assert [math.isnan(found[name]) for name in "abc"] == [True, True, False]
     # What rewrites the record keeps it so, and what prints it does not stumble.
     folder.update_record(status="finished")
-    assert strict(folder.record_file.read_text())["metrics"]["elbo"]["values"] == expected
+    assert strict(folder.record_file.read_text(encoding="utf-8"))["metrics"]["elbo"]["values"] == expected
     assert execute(["runs", "show", str(folder.path)]) == 0
     assert "a nan" in capsys.readouterr().out
     for command in (["runs", "show", str(folder.path)], ["eval", str(folder.path), "elbo"]):
@@ -81,10 +81,10 @@ def test_rows_that_are_not_finite_are_json_and_are_read_and_shown(
     folder = RunFolder(tmp_path)
     folder.add_row(row)
     folder.write_record({"schema": 1, "status": "finished", "summary": row})
-    folder.config_file.write_text('[model]\nname = "vae"\n')
-    written = strict(folder.metrics_file.read_text())
+    folder.config_file.write_text('[model]\nname = "vae"\n', encoding="utf-8")
+    written = strict(folder.metrics_file.read_text(encoding="utf-8"))
     assert written["train"]["rates"] == [2.0, None]
-    assert written == strict(folder.record_file.read_text())["summary"]
+    assert written == strict(folder.record_file.read_text(encoding="utf-8"))["summary"]
     (read,) = folder.rows("epoch")
     assert repr(read) == repr(folder.record()["summary"])
     assert read["images_per_second"] is None
@@ -98,7 +98,7 @@ def test_rows_that_are_not_finite_are_json_and_are_read_and_shown(
     ):
         assert math.isnan(value)
     folder.rewind(1)
-    assert strict(folder.metrics_file.read_text()) == written
+    assert strict(folder.metrics_file.read_text(encoding="utf-8")) == written
     assert execute(["runs", "show", str(tmp_path)]) == 0
     assert execute(["runs", "list", "--out", str(tmp_path.parent)]) == 0
     assert "nan" in capsys.readouterr().out
@@ -106,7 +106,9 @@ def test_rows_that_are_not_finite_are_json_and_are_read_and_shown(
 
 def test_rows_of_an_older_run_are_still_read(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.metrics_file.write_text('{"kind": "epoch", "epoch": 1, "train": {"rate": NaN, "elbo": -Infinity}}\n')
+    folder.metrics_file.write_text(
+        '{"kind": "epoch", "epoch": 1, "train": {"rate": NaN, "elbo": -Infinity}}\n', encoding="utf-8"
+    )
     (row,) = folder.rows("epoch")
     assert math.isnan(row["train"]["rate"])
 
@@ -125,7 +127,7 @@ def test_the_state_of_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
         "name": "NaNny",
     }
     path = save_checkpoint(tmp_path, 1, model, None, None, state)
-    strict((path / "state.json").read_text())
+    strict((path / "state.json").read_text(encoding="utf-8"))
     found = load_checkpoint(path, model)
     assert found["best_elbo"] == -math.inf
     assert found["name"] == "NaNny"

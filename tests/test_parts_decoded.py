@@ -128,7 +128,7 @@ def test_too_little_space_is_known_before_anything_is_decoded(tmp_path: Path, mo
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "decoded").write_text("in the way")
+    (tmp_path / "decoded").write_text("in the way", encoding="utf-8")
     with pytest.raises(StorageError, match="must be writable") as caught:
         decoded(Toy().source)
     assert caught.value.exit_code == 7
@@ -192,7 +192,9 @@ def test_a_cache_that_is_not_whole_is_made_anew(damage: str, caplog: pytest.LogC
     manifest = file.with_name("manifest.json")
     match damage:
         case "manifest":
-            manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "sha256": ["0"]}))
+            manifest.write_text(
+                json.dumps({**json.loads(manifest.read_text(encoding="utf-8")), "sha256": ["0"]}), encoding="utf-8"
+            )
         case "torn":
             manifest.write_bytes(manifest.read_bytes()[:50])
         case "short":
@@ -256,7 +258,7 @@ class Maker:
     @property
     def starts(self) -> list[str]:
         """First images of the chunks that any process began to decode."""
-        return self.log.read_text().split()
+        return self.log.read_text(encoding="utf-8").split()
 
     def wait_for_chunk(self, number: int) -> None:
         """Until its chunk of that number is begun."""
@@ -409,7 +411,11 @@ def test_what_a_process_holds_is_bounded(tmp_path: Path) -> None:
     split = Split(images, pages=pages)
 
     def in_files() -> int:
-        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile")]
+        (line,) = [
+            line
+            for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+            if line.startswith("RssFile")
+        ]
         return int(line.split()[1]) * 1024
 
     before, most = in_files(), 0

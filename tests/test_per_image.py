@@ -54,7 +54,7 @@ def view() -> RunView:
 def folder(path: Path, value: Sequence[float], image: Sequence[int]) -> RunFolder:
     """A run with these values per image of the metric nll."""
     path.mkdir()
-    (path / "config.toml").write_text('[model]\nname = "vae"\n')
+    (path / "config.toml").write_text('[model]\nname = "vae"\n', encoding="utf-8")
     run = RunFolder(path)
     found = PerImage(
         torch.tensor(value, dtype=torch.float64), torch.arange(len(value)), torch.tensor(image, dtype=torch.int64)

@@ -212,6 +212,7 @@ def test_a_figure_needs_no_window_and_leaves_the_backend_to_the_caller(backend: 
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     named, kept = done.stdout.split()
@@ -227,6 +228,7 @@ def test_the_command_line_needs_no_window(backend: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "figures" / "traversal.png").is_file()
@@ -235,7 +237,9 @@ def test_the_command_line_needs_no_window(backend: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_warnings_as_errors_break_neither_the_import_nor_a_run() -> None:
     code = "import genzoo; genzoo.load('zoo:report-vae').sample(1); print('drawn')"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.stdout == "drawn\n", done.stderr
 
 
@@ -245,7 +249,9 @@ SHADOWS = ("json", "random", "pickle", "tempfile", "numpy", "signal", "contextli
 @pytest.mark.parametrize("what", ["probe", "trial"])
 def test_no_file_of_the_current_folder_is_imported(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SHADOWS:
-        (tmp_path / f"{name}.py").write_text(f"open('{name}.txt', 'w'); raise RuntimeError('not the real {name}')")
+        (tmp_path / f"{name}.py").write_text(
+            f"open('{name}.txt', 'w'); raise RuntimeError('not the real {name}')", encoding="utf-8"
+        )
     monkeypatch.chdir(tmp_path)
     if what == "probe":
         prober.stop()

@@ -30,6 +30,7 @@ def rehearse(*asked: str, device: str = "apart") -> subprocess.CompletedProcess[
         capture_output=True,
         text=True,
         check=False,
+        encoding="utf-8",
     )
 
 
@@ -87,6 +88,8 @@ with apart.entered():
             said[name] = str(error)
 print(json.dumps(said))
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     return json.loads(result.stdout)

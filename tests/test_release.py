@@ -327,7 +327,7 @@ def test_new_plugins_pass_the_strict_type_checkers(tmp_path: Path) -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), *packages],
         env=os.environ | {"MYPYPATH": path}, cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+     encoding="utf-8")  # fmt: skip
     assert checked.returncode == 0, checked.stdout
     sources = ", ".join(f'"{folder}"' for folder in folders)
     (tmp_path / "pyrightconfig.json").write_text(
@@ -335,7 +335,11 @@ def test_new_plugins_pass_the_strict_type_checkers(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     checked = subprocess.run(
-        ["pyright", "-p", str(tmp_path), "--pythonpath", sys.executable], capture_output=True, text=True, check=False
+        ["pyright", "-p", str(tmp_path), "--pythonpath", sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert checked.returncode == 0, checked.stdout
 

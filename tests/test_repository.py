@@ -29,7 +29,9 @@ def text(path: Path) -> str:
 def tracked() -> list[Path]:
     """Every file that git tracks; every file where there is no git."""
     try:
-        found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True)
+        found = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True, encoding="utf-8"
+        )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
     return [ROOT / name for name in found.stdout.split("\0") if name and (ROOT / name).is_file()]
@@ -187,6 +189,10 @@ def test_no_large_file_but_data_and_weights() -> None:
 
 def test_the_page_of_benchmarks_is_that_of_the_numbers() -> None:
     result = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "report.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "benchmarks" / "report.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert result.returncode == 0, f"run python benchmarks/report.py; {result.stderr}"

@@ -89,11 +89,11 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     folder = tmp_path / "shipped"
     folder.mkdir()
     for model in ("vae", "cvae"):
-        (folder / f"tiny-{model}.toml").write_text(RECIPE.format(model=model))
+        (folder / f"tiny-{model}.toml").write_text(RECIPE.format(model=model), encoding="utf-8")
     monkeypatch.setattr(Host, "resource", lambda self, kind, name: SimpleNamespace(path=folder / f"{name}.toml"))
 
     def make(text: str) -> None:
-        (folder / "tiny.toml").write_text(text)
+        (folder / "tiny.toml").write_text(text, encoding="utf-8")
 
     return make
 
@@ -129,7 +129,7 @@ def test_rows_verdicts_and_the_use_of_finished_runs(
     base = sum(row["train"]["distortion"] for row in last) / 2
     gain = 100 * (1 - cvae[0].rows("epoch")[-1]["train"]["distortion"] / base)
     assert rows["gain in percent"]["measured"] == pytest.approx(gain)
-    kept = json.loads((out / "reproductions" / "tiny" / "result.json").read_text())
+    kept = json.loads((out / "reproductions" / "tiny" / "result.json").read_text(encoding="utf-8"))
     assert {row["name"]: row["measured"] for row in kept["rows"]}["VAE total"] == rows["VAE total"]["measured"]
 
     # A table whose bar is out of reach, on the same runs.
@@ -197,7 +197,7 @@ def test_a_quick_look_is_kept_apart(
 )
 def test_a_table_that_is_none_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
     file = tmp_path / "table.toml"
-    file.write_text(TABLE.format(bar=0).replace(old, new, 1))
+    file.write_text(TABLE.format(bar=0).replace(old, new, 1), encoding="utf-8")
     with pytest.raises(UsageError, match=said.replace("?", r"\?")) as refused:
         read_reproduction(file)
     assert str(file) in refused.value.message

@@ -25,9 +25,13 @@ def made_up(folder: Path, **metrics: dict[str, float]) -> RunFolder:
     """A finished run whose numbers are these."""
     folder.mkdir(parents=True)
     values = {key.replace("_", "-"): {"values": numbers} for key, numbers in metrics.items()}
-    (folder / "run.json").write_text(json.dumps({"schema": 1, "status": "finished", "metrics": values}))
+    (folder / "run.json").write_text(
+        json.dumps({"schema": 1, "status": "finished", "metrics": values}), encoding="utf-8"
+    )
     test = {"distortion": 80.0, "rate": 25.0, "rates": [4.0, 21.0], "elbo": -105.0}
-    (folder / "metrics.jsonl").write_text(json.dumps({"kind": "epoch", "epoch": 1, "test": test, "train": test}) + "\n")
+    (folder / "metrics.jsonl").write_text(
+        json.dumps({"kind": "epoch", "epoch": 1, "test": test, "train": test}) + "\n", encoding="utf-8"
+    )
     return RunFolder(folder)
 
 
@@ -209,7 +213,7 @@ def test_a_run_that_was_started_by_hand_is_used(
     assert execute([*run, "--metric", "active-units", "--seed", "1"]) == 0
     recipe = tmp_path / "mine.toml"
     (started,) = all_runs(out)
-    recipe.write_text(started.config_file.read_text())
+    recipe.write_text(started.config_file.read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "tiny.toml").write_text(
         """
 summary = "Tiny"
@@ -222,27 +226,30 @@ name = "units"
 experiment = "vae"
 value = "metrics.active-units"
 at_least = 0
-"""
+""",
+        encoding="utf-8",
     )
     monkeypatch.setattr(Host, "resource", lambda self, kind, name: SimpleNamespace(path=tmp_path / f"{name}.toml"))
     capsys.readouterr()
     # One more metric and no summary make no other run; it is found a first time, and known the second.
-    recipe.write_text(recipe.read_text().replace('summary = ""', 'summary = "The same"'))
+    recipe.write_text(
+        recipe.read_text(encoding="utf-8").replace('summary = ""', 'summary = "The same"'), encoding="utf-8"
+    )
     for said in ("is a finished run of the same recipe and is used", "is finished and used again"):
         assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
         assert said in capsys.readouterr().err
     assert len(list(all_runs(out))) == 1
 
     # Nor does a run of a time that knew fewer options.
-    config = started.config_file.read_text()
+    config = started.config_file.read_text(encoding="utf-8")
     assert "eval_every = 1\n" in config
-    started.config_file.write_text(config.replace("eval_every = 1\n", ""))
+    started.config_file.write_text(config.replace("eval_every = 1\n", ""), encoding="utf-8")
     assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
     assert "is finished and used again" in capsys.readouterr().err
 
     # A number that the run was not asked for is measured, once.
-    mine = recipe.read_text()
-    recipe.write_text(mine + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 2 }\n")
+    mine = recipe.read_text(encoding="utf-8")
+    recipe.write_text(mine + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 2 }\n", encoding="utf-8")
     for measured in (True, False):
         assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
         assert ("It has no elbo yet" in capsys.readouterr().err) == measured
@@ -250,7 +257,7 @@ at_least = 0
     assert len(list(all_runs(out))) == 1
 
     # The same number by another option, or another option, makes it another run, and the first keeps what it has.
-    recipe.write_text(mine + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 3 }\n")
+    recipe.write_text(mine + "[metrics.elbo]\nname = 'elbo'\noptions = { samples = 3 }\n", encoding="utf-8")
     before = started.record()["metrics"]
     assert execute(["reproduce", "tiny", "--out", str(out), "--json"]) == 0
     assert "was made with other options" in capsys.readouterr().err

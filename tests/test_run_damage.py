@@ -105,7 +105,7 @@ RECORDS = [
 def test_a_record_of_another_shape_is_told_and_hides_no_other_run(
     copy: RunFolder, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy.record_file.write_text(content)
+    copy.record_file.write_text(content, encoding="utf-8")
     damaged(copy, capsys)
 
 
@@ -140,7 +140,7 @@ ROWS = [
 def test_a_row_of_another_shape_is_told_with_its_line(
     copy: RunFolder, row: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with copy.metrics_file.open("a") as file:
+    with copy.metrics_file.open("a", encoding="utf-8") as file:
         file.write(row + "\n")
     damaged(copy, capsys)
     with pytest.raises(CorruptError, match=r"metrics.jsonl, line 2"):
@@ -151,8 +151,10 @@ def test_a_row_of_another_shape_is_told_with_its_line(
 def test_rows_whose_epochs_do_not_rise_are_told_with_their_line(
     copy: RunFolder, epochs: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    row = json.loads(copy.metrics_file.read_text())
-    copy.metrics_file.write_text("".join(json.dumps({**row, "epoch": epoch}) + "\n" for epoch in epochs))
+    row = json.loads(copy.metrics_file.read_text(encoding="utf-8"))
+    copy.metrics_file.write_text(
+        "".join(json.dumps({**row, "epoch": epoch}) + "\n" for epoch in epochs), encoding="utf-8"
+    )
     damaged(copy, capsys)
     with pytest.raises(CorruptError, match=rf"metrics.jsonl, line {len(epochs)} .* epochs must rise"):
         copy.rows()
@@ -235,13 +237,13 @@ def test_a_damaged_config_is_refused_and_hides_no_other_run(
 
 def reseal(checkpoint: Path) -> None:
     """Make the manifest agree with the files."""
-    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
     for name in manifest["files"]:
         manifest["files"][name] = {
             "size": (checkpoint / name).stat().st_size,
             "sha256": storage.sha256(checkpoint / name),
         }
-    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 STATES: list[Any] = [
@@ -276,8 +278,8 @@ def test_a_state_that_no_training_leaves_is_refused(
     checkpoint = find(copy.checkpoints)
     assert checkpoint is not None
     file = checkpoint / "state.json"
-    state = json.loads(file.read_text())
-    file.write_text(json.dumps({**state, **change} if isinstance(change, dict) else change))
+    state = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**state, **change} if isinstance(change, dict) else change), encoding="utf-8")
     reseal(checkpoint)
     rows = copy.metrics_file.read_bytes()
     assert execute(["run", "--resume", str(copy.path), "--epochs", "2"]) == 4
@@ -373,7 +375,7 @@ def test_last_is_the_newest_run_that_can_be_read_except_for_what_would_change_it
     copy: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = copy.path.parent.parent
-    copy.record_file.write_text("[]")
+    copy.record_file.write_text("[]", encoding="utf-8")
     assert find_run("last", root).path.name == "20200101T000000Z-000000"
     out = ["--out", str(root)]
     assert execute(["runs", "show", "last", *out]) == 0
@@ -404,8 +406,8 @@ def test_nothing_that_holds_what_is_needed_is_removed(
     assert "nothing was removed" in capsys.readouterr().err
     project = tmp_path / "project"
     project.mkdir()
-    (project / "run.json").write_text('{"scripts": {}}')
-    (project / "config.toml").write_text("")
+    (project / "run.json").write_text('{"scripts": {}}', encoding="utf-8")
+    (project / "config.toml").write_text("", encoding="utf-8")
     assert execute(["runs", "rm", str(project), *out]) == 2
     assert project.exists()
     assert execute(["runs", "rm", str(copy.path), "last", *out]) == 0
@@ -459,12 +461,14 @@ def test_what_a_folders_git_configuration_names_is_never_run(
     tmp_path: Path, trap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     git(tmp_path, "init", "-q")
-    (tmp_path / "file").write_text("a")
+    (tmp_path / "file").write_text("a", encoding="utf-8")
     git(tmp_path, "add", "file")
     git(tmp_path, "commit", "-q", "-m", "x")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
-    (tmp_path / ".gitattributes").write_text("* filter=x diff=x\n")
-    (tmp_path / "file").write_text("b")
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+    ).stdout.strip()
+    (tmp_path / ".gitattributes").write_text("* filter=x diff=x\n", encoding="utf-8")
+    (tmp_path / "file").write_text("b", encoding="utf-8")
     git(tmp_path, "config", trap, f"touch {tmp_path}/EXECUTED; false")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
     (tmp_path / "below").mkdir()
@@ -476,22 +480,22 @@ def test_the_commit_is_found_wherever_git_keeps_it(tmp_path: Path) -> None:
     assert commit_of(tmp_path) is None
     kept, value = tmp_path / ".git", "a" * 40
     kept.mkdir()
-    (kept / "HEAD").write_text("ref: refs/heads/main\n")
+    (kept / "HEAD").write_text("ref: refs/heads/main\n", encoding="utf-8")
     assert commit_of(tmp_path) is None
-    (kept / "packed-refs").write_text(f"# pack-refs\n{value} refs/heads/main\n")
+    (kept / "packed-refs").write_text(f"# pack-refs\n{value} refs/heads/main\n", encoding="utf-8")
     assert commit_of(tmp_path) == value
     (kept / "refs" / "heads").mkdir(parents=True)
-    (kept / "refs" / "heads" / "main").write_text("b" * 40)
+    (kept / "refs" / "heads" / "main").write_text("b" * 40, encoding="utf-8")
     assert commit_of(tmp_path) == "b" * 40
-    (kept / "HEAD").write_text("c" * 40)
+    (kept / "HEAD").write_text("c" * 40, encoding="utf-8")
     assert commit_of(tmp_path) == "c" * 40
     for content in ("ref: ../../secret", "ref: refs/heads/../../../x", "nonsense", "\0", "ref: HEAD"):
-        (kept / "HEAD").write_text(content)
+        (kept / "HEAD").write_text(content, encoding="utf-8")
         assert commit_of(tmp_path) is None
     linked = tmp_path / "linked"
     linked.mkdir()
-    (linked / ".git").write_text(f"gitdir: {kept}\n")
-    (kept / "HEAD").write_text("d" * 40)
+    (linked / ".git").write_text(f"gitdir: {kept}\n", encoding="utf-8")
+    (kept / "HEAD").write_text("d" * 40, encoding="utf-8")
     assert commit_of(linked) == "d" * 40
 
 
@@ -510,7 +514,7 @@ def test_what_kills_left_behind_is_gone_once_the_run_is_resumed(copy: RunFolder)
     for path in [*left, *kept]:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
-    (copy.checkpoints / LAST).write_text("step-999")
+    (copy.checkpoints / LAST).write_text("step-999", encoding="utf-8")
     assert execute(["run", "--resume", str(copy.path)]) == 0
     assert not [
         path
@@ -518,7 +522,7 @@ def test_what_kills_left_behind_is_gone_once_the_run_is_resumed(copy: RunFolder)
         if path.exists() or (path.parent != copy.figures and path.parent.name[0] == "." and path.parent.exists())
     ]
     assert all(path.exists() for path in kept)
-    assert (copy.checkpoints / LAST).read_text() == newest.name
+    assert (copy.checkpoints / LAST).read_text(encoding="utf-8") == newest.name
     assert not (copy.checkpoints / BEST).exists()
 
 
@@ -558,11 +562,11 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(
             pass
     assert not copy.is_held
     assert "has no locks" in caplog.text
-    (copy.path / ".holder").write_text(f"{os.uname().nodename} {2**22 + 1}\n")
+    (copy.path / ".holder").write_text(f"{os.uname().nodename} {2**22 + 1}\n", encoding="utf-8")
     assert not copy.is_held
     with copy.locked():
         pass
-    (copy.path / ".holder").write_text("another-computer 7\n")
+    (copy.path / ".holder").write_text("another-computer 7\n", encoding="utf-8")
     with pytest.raises(RunExistsError, match="another-computer"), copy.locked():
         pass
 

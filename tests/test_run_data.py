@@ -64,12 +64,14 @@ def place(trained: Path, tmp_path: Path) -> tuple[Path, Path]:
     data = tmp_path / "data.npz"
     shutil.copy(trained / "data.npz", data)
     for file in (copy / "config.toml", copy / "run.json"):
-        file.write_text(file.read_text().replace(str(trained / "data.npz"), str(data)))
+        file.write_text(
+            file.read_text(encoding="utf-8").replace(str(trained / "data.npz"), str(data)), encoding="utf-8"
+        )
     return copy, data
 
 
 def record(run: Path) -> dict[str, Any]:
-    return json.loads((run / "run.json").read_text())
+    return json.loads((run / "run.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", ["report-vae", "report-cvae"])
@@ -92,7 +94,7 @@ def test_what_a_run_is_trained_on_is_recorded(place: tuple[Path, Path]) -> None:
     assert found["spec"] == {"shape": [1, 8, 8], "classes": 2, "levels": 256, "class_names": None}
     assert {name: split["count"] for name, split in found["splits"].items()} == {"train": 32, "test": 8}
     assert len({split["images"] for split in found["splits"].values()}) == 2
-    assert f'path = "{data}"' in (run / "config.toml").read_text()
+    assert f'path = "{data}"' in (run / "config.toml").read_text(encoding="utf-8")
 
 
 def test_a_relative_path_is_recorded_as_an_absolute_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +208,7 @@ def test_a_namesake_in_this_folder_is_named(
     run, data = place
     found = record(run)
     found["data"]["folder"] = str(tmp_path)
-    (run / "run.json").write_text(json.dumps(found))
+    (run / "run.json").write_text(json.dumps(found), encoding="utf-8")
     save(tmp_path / "two" / "data.npz", **arrays(1))
     monkeypatch.chdir(tmp_path / "two")
     assert execute(["eval", str(run), "elbo"]) == 0
@@ -347,7 +349,7 @@ def test_an_exported_run_names_no_path_and_is_used_without_its_data(place: tuple
     run, data = place
     export_run(RunFolder(run), tmp_path / "exported")
     for file in (tmp_path / "exported").rglob("*.*"):
-        assert file.suffix == ".safetensors" or str(data.parent) not in file.read_text(), file
+        assert file.suffix == ".safetensors" or str(data.parent) not in file.read_text(encoding="utf-8"), file
     assert genzoo.load(tmp_path / "exported").sample(1, 0).shape == (1, 1, 8, 8)
     assert genzoo.load(tmp_path / "exported", data={"path": data}).evaluate("elbo")
 
@@ -359,7 +361,7 @@ def test_a_damaged_record_of_data_is_named(place: tuple[Path, Path], damage: Any
     run, _ = place
     found = record(run)
     found["data"] = damage
-    (run / "run.json").write_text(json.dumps(found))
+    (run / "run.json").write_text(json.dumps(found), encoding="utf-8")
     with pytest.raises(CorruptError, match=r"run\.json is damaged: data"):
         genzoo.load(run).sample(1, label=0)
 
@@ -370,7 +372,7 @@ def test_a_run_of_an_earlier_release_is_loaded_and_its_data_recorded_when_it_is_
     run, _ = place
     found = record(run)
     expected = found.pop("data")
-    (run / "run.json").write_text(json.dumps(found))
+    (run / "run.json").write_text(json.dumps(found), encoding="utf-8")
     assert execute(["eval", str(run), "elbo"]) == 0
     assert execute(["run", "--resume", str(run), "--epochs", "2"]) == 0
     assert "recorded nothing of its data" in capsys.readouterr().err

@@ -208,7 +208,7 @@ def test_a_damaged_run_does_not_hide_the_others(
 ) -> None:
     damaged = tmp_path / "runs" / "vae" / "20200101T000000Z-000000"
     shutil.copytree(copy.path, damaged)
-    (damaged / "run.json").write_text("{")
+    (damaged / "run.json").write_text("{", encoding="utf-8")
     assert execute(["runs", "list", "--json", "--out", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr()
     assert [row["status"] for row in json.loads(said.out)] == ["damaged", "finished"]
@@ -282,7 +282,9 @@ def test_while_a_run_goes_on_its_listing_has_its_latest_test_numbers(
 ) -> None:
     run = genzoo.run("vae", **SMALL, epochs=5, limit=32, eval_every=3, out=tmp_path)
     metrics = run.folder.metrics_file
-    metrics.write_text("".join(line for line in metrics.read_text().splitlines(keepends=True)[:-1]))
+    metrics.write_text(
+        "".join(line for line in metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8"
+    )
     assert execute(["runs", "list", "--out", str(tmp_path), "--json"]) == 0
     [listed] = json.loads(capsys.readouterr().out)
     assert listed["epoch"] == 4
@@ -294,8 +296,8 @@ def test_while_a_run_goes_on_its_listing_has_its_latest_test_numbers(
 
 def test_the_best_checkpoint_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = genzoo.run("vae", **SMALL, epochs=30, limit=60, holdout=12, patience=2, lr=0.05, keep=1, out=tmp_path)
-    best = (run.folder.checkpoints / "BEST").read_text()
-    last = (run.folder.checkpoints / "LAST").read_text()
+    best = (run.folder.checkpoints / "BEST").read_text(encoding="utf-8")
+    last = (run.folder.checkpoints / "LAST").read_text(encoding="utf-8")
     assert best != last
     assert genzoo.load(run.path).loaded.checkpoint.name == last
     assert genzoo.load(run.path, best=True).loaded.checkpoint.name == best

@@ -44,7 +44,7 @@ def copy(trained: RunFolder, tmp_path: Path) -> RunFolder:
 
 def complete(folder: RunFolder, epoch: int = 1) -> RunFolder:
     folder.write_record({"schema": 1, "status": "finished"})
-    folder.config_file.write_text('[model]\nname = "vae"\n')
+    folder.config_file.write_text('[model]\nname = "vae"\n', encoding="utf-8")
     return folder
 
 
@@ -69,7 +69,7 @@ def test_fifty_starts_at_once_make_fifty_folders(tmp_path: Path, monkeypatch: py
 def test_an_existing_folder_is_never_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_stamp", lambda out: "20260501T120000Z-000000")
     first = create(tmp_path, "vae")
-    (first.path / "mine").write_text("kept")
+    (first.path / "mine").write_text("kept", encoding="utf-8")
     with pytest.raises(RunExistsError) as refused:
         create(tmp_path, "vae")
     assert refused.value.exit_code == 6
@@ -158,7 +158,7 @@ def test_rm_removes_a_run_and_refuses_everything_else(
     out = ["--out", str(tmp_path / "runs"), "--yes"]
     keep = tmp_path / "keep"
     keep.mkdir()
-    (keep / "thesis.txt").write_text("kept")
+    (keep / "thesis.txt").write_text("kept", encoding="utf-8")
     link = tmp_path / "link"
     link.symlink_to(copy.path)
     for name in (keep, keep / "thesis.txt", tmp_path, tmp_path / "runs", copy.path.parent, copy.figures, link):
@@ -169,7 +169,7 @@ def test_rm_removes_a_run_and_refuses_everything_else(
     monkeypatch.chdir(tmp_path)
     with copy.locked():
         assert execute(["runs", "rm", "last", *out]) == 6
-    assert (keep / "thesis.txt").read_text() == "kept"
+    assert (keep / "thesis.txt").read_text(encoding="utf-8") == "kept"
     assert copy.record()["status"] == "finished"
     assert "nothing was removed" in capsys.readouterr().err
     assert execute(["runs", "rm", "last", *out]) == 0
@@ -236,7 +236,9 @@ def test_plugins_at_another_version_are_warned_of_and_recorded(
 
 
 def test_a_run_whose_plugin_is_gone_is_exit_3(copy: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    copy.config_file.write_text(copy.config_file.read_text().replace('name = "mlp"', 'name = "gone"'))
+    copy.config_file.write_text(
+        copy.config_file.read_text(encoding="utf-8").replace('name = "mlp"', 'name = "gone"'), encoding="utf-8"
+    )
     assert execute(["run", "--resume", str(copy.path)]) == 3
     assert execute(["sample", str(copy.path)]) == 3
     assert "gone" in capsys.readouterr().err

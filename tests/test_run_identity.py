@@ -56,9 +56,9 @@ def commands(run: RunFolder) -> list[list[str]]:
 
 
 def edit(run: RunFolder, pattern: str, by: str) -> None:
-    text, count = re.subn(pattern, by, run.config_file.read_text(), count=1, flags=re.MULTILINE)
+    text, count = re.subn(pattern, by, run.config_file.read_text(encoding="utf-8"), count=1, flags=re.MULTILINE)
     assert count == 1
-    run.config_file.write_text(text)
+    run.config_file.write_text(text, encoding="utf-8")
 
 
 def all_checkpoints(run: RunFolder, other: RunFolder) -> None:
@@ -69,8 +69,8 @@ def all_checkpoints(run: RunFolder, other: RunFolder) -> None:
 def the_newest_checkpoint(run: RunFolder, other: RunFolder) -> None:
     """Of more steps than the run's own."""
     foreign = shutil.copytree(find(other.checkpoints) or Path(), run.checkpoints / "step-9")
-    manifest = json.loads((foreign / "manifest.json").read_text())
-    (foreign / "manifest.json").write_text(json.dumps({**manifest, "step": 9}))
+    manifest = json.loads((foreign / "manifest.json").read_text(encoding="utf-8"))
+    (foreign / "manifest.json").write_text(json.dumps({**manifest, "step": 9}), encoding="utf-8")
 
 
 def the_record(run: RunFolder, other: RunFolder) -> None:
@@ -186,9 +186,9 @@ def test_a_run_of_an_earlier_release_goes_on_with_a_warning_and_is_named_then(
     copy.write_record(record)
     newest = find(copy.checkpoints)
     assert newest is not None
-    manifest = json.loads((newest / "manifest.json").read_text())
+    manifest = json.loads((newest / "manifest.json").read_text(encoding="utf-8"))
     del manifest["identity"]
-    (newest / "manifest.json").write_text(json.dumps(manifest))
+    (newest / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert execute(["sample", str(copy.path), "-n", "2", "--out", str(copy.path.parent / "samples.npz")]) == 0
     assert "does not say which run it is of" in capsys.readouterr().err
     assert execute(["run", "--resume", str(copy.path), "--epochs", "2"]) == 0
@@ -218,8 +218,8 @@ def test_an_option_that_a_plugin_gained_since_counts_as_its_default(copy: RunFol
     record["identity"]["recipe_sha256"] = "0" * 64
     copy.write_record(record)
     manifest_file = (find(copy.checkpoints) or Path()) / "manifest.json"
-    manifest = {**json.loads(manifest_file.read_text()), "identity": record["identity"]}
-    manifest_file.write_text(json.dumps(manifest))
+    manifest = {**json.loads(manifest_file.read_text(encoding="utf-8")), "identity": record["identity"]}
+    manifest_file.write_text(json.dumps(manifest), encoding="utf-8")
     assert execute(["run", "--resume", str(copy.path), "--epochs", "2"]) == 0
     edit(copy, '^norm = "none"', 'norm = "layer"')
     assert execute(["run", "--resume", str(copy.path), "--epochs", "3"]) == 2

@@ -106,7 +106,7 @@ def test_a_run_of_a_thousand_epochs_grows_in_nothing(tmp_path: Path, monkeypatch
 
     def add_row(self: RunFolder, row: dict[str, object]) -> None:
         genuine(self, row)  # type: ignore[arg-type]
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         sizes[int(str(row["epoch"]))] = (
             pages * os.sysconf("SC_PAGE_SIZE"),
             sum(1 for _ in Path("/proc/self/fd").iterdir()),

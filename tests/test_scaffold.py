@@ -74,7 +74,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def genzoo(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(site)}
     command = [sys.executable, "-m", "genzoo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -131,7 +131,11 @@ def test_a_new_plugin_is_in_the_house_style(kind: Kind, like: str | None, tmp_pa
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
-            [*ruff, *command, "--config", str(config), str(folder)], capture_output=True, text=True, check=False
+            [*ruff, *command, "--config", str(config), str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+            encoding="utf-8",
         )
         assert done.returncode == 0, done.stdout
 
@@ -178,7 +182,7 @@ def test_the_objective_of_a_new_model_needs_a_name_that_is_free(tmp_path: Path) 
 def test_an_existing_folder_is_left_alone(tmp_path: Path):
     folder = tmp_path / "genzoo-my-idea"
     folder.mkdir()
-    (folder / "mine.txt").write_text("mine")
+    (folder / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="must not exist"):
         make(Kind.LOSS, "my-idea", tmp_path)
     assert [item.name for item in tmp_path.rglob("*")] == ["genzoo-my-idea", "mine.txt"]

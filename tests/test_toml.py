@@ -82,7 +82,7 @@ def test_brackets_in_strings_and_comments_are_no_nesting() -> None:
 
 def test_what_is_too_large_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
-    file.write_text(RECIPE + "#" * MOST_BYTES)
+    file.write_text(RECIPE + "#" * MOST_BYTES, encoding="utf-8")
     with pytest.raises(UsageError, match=f"must have at most {MOST_BYTES:,} bytes"):
         read_recipe(file)
     with pytest.raises(UsageError, match="at most"):
@@ -91,7 +91,7 @@ def test_what_is_too_large_is_refused_before_it_is_parsed(tmp_path: Path) -> Non
 
 def test_a_number_of_too_many_digits_names_its_line(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
-    file.write_text(RECIPE + "[train]\nepochs = " + "9" * 5000)
+    file.write_text(RECIPE + "[train]\nepochs = " + "9" * 5000, encoding="utf-8")
     with pytest.raises(UsageError, match="line 7 is not valid TOML"):
         read_recipe(file)
 
@@ -105,7 +105,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_long_value_is_cut_in_the_message(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
-    file.write_text(RECIPE + "[train]\nepochs = '" + "x" * 100_000 + "'\n")
+    file.write_text(RECIPE + "[train]\nepochs = '" + "x" * 100_000 + "'\n", encoding="utf-8")
     with pytest.raises(UsageError) as refused:
         read_recipe(file)
     assert len(str(refused.value)) < 600

@@ -189,6 +189,7 @@ def test_the_commands_run_as_printed(walk: Walk, tmp_path: Path) -> None:
             text=True,
             timeout=500,
             check=False,
+            encoding="utf-8",
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -20,7 +20,8 @@ class StopRequested(BaseException):
 class Signals:
     """While entered, SIGINT, SIGTERM and SIGHUP set ``received``; a second SIGINT raises KeyboardInterrupt at once.
 
-    SIGHUP comes when a terminal is closed or a connection lost; it stays ignored where it is, as under ``nohup``.
+    SIGHUP comes when a terminal is closed or a connection lost; it stays ignored where it is, as under ``nohup``. On
+    Windows SIGBREAK, which Ctrl-Break and a closed console send, is taken as SIGTERM is.
 
     It may be entered again within itself. Within `at_once` the first signal raises `StopRequested` by itself, since
     nothing there needs to be saved.
@@ -38,9 +39,10 @@ class Signals:
         if self._depth == 1 and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._receive)
-            hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
-            if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-                self._previous[hangup] = signal.signal(hangup, self._receive)
+            for name in ("SIGHUP", "SIGBREAK"):  # Windows has no SIGHUP, and it alone has SIGBREAK.
+                number = getattr(signal, name, None)
+                if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(

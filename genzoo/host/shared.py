@@ -111,6 +111,7 @@ _SIGNALS = tuple(
         "SIGINT",
         "SIGTERM",
         "SIGHUP",
+        "SIGBREAK",
         "SIGPIPE",
         "SIGALRM",
         "SIGUSR1",

@@ -1,8 +1,8 @@
 """A fresh process that looks at what importing a plugin does, and reads back what another process wrote.
 
 ``python -m genzoo.testing.probe`` reads one JSON request a line and answers each from a forked child, so that a hundred
-components cost one start of Python; where there is no fork it answers one request and ends. Without ``--torch`` it
-imports neither torch nor pydantic itself.
+components cost one start of Python. With ``--once`` it answers one request and ends. Without ``--torch`` it imports
+neither torch nor pydantic itself.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def serve() -> None:
     if "--torch" in sys.argv:
         import_module("genzoo.testing.subject")
         import_module("matplotlib.figure")
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a plugin prints must not be read as a reply
     for line in sys.stdin:
         request = json.loads(line)
@@ -115,16 +115,16 @@ def serve() -> None:
             if library not in sys.modules:
                 with contextlib.suppress(Exception):
                     import_module(library)
-        child = os.fork() if hasattr(os, "fork") else 0
+        if "--once" in sys.argv:
+            _answer(request)
+            replies.write("done\n")
+            return
+        child = os.fork()
         if not child:
             _answer(request)
-            if hasattr(os, "fork"):
-                os._exit(0)
-        else:
-            os.waitpid(child, 0)
+            os._exit(0)
+        os.waitpid(child, 0)
         replies.write("done\n")
-        if not hasattr(os, "fork"):
-            return
 
 
 if __name__ == "__main__":

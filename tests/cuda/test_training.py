@@ -117,7 +117,7 @@ def test_training_gives_what_the_cpu_gives(name: str) -> None:
 
 def newest(folder: RunFolder) -> dict[str, bytes]:
     """The bytes of all weights and of the optimizer after the last step."""
-    last = folder.checkpoints / (folder.checkpoints / "LAST").read_text().strip()
+    last = folder.checkpoints / (folder.checkpoints / "LAST").read_text(encoding="utf-8").strip()
     return {path.name: path.read_bytes() for path in sorted(last.glob("*.safetensors"))}
 
 

@@ -56,11 +56,11 @@ def contents(folder: RunFolder) -> dict[str, bytes]:
 
 def reseal(checkpoint: Path) -> None:
     """Make the manifest agree with the files, as somebody who tampers with them would."""
-    manifest = json.loads((checkpoint / "manifest.json").read_text())
+    manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
     for name in manifest["files"]:
         file = checkpoint / name
         manifest["files"][name] = {"size": file.stat().st_size, "sha256": storage.sha256(file)}
-    (checkpoint / "manifest.json").write_text(json.dumps(manifest))
+    (checkpoint / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def truncated(checkpoint: Path) -> None:
@@ -80,11 +80,11 @@ def without_manifest(checkpoint: Path) -> None:
 
 
 def with_an_empty_manifest(checkpoint: Path) -> None:
-    (checkpoint / "manifest.json").write_text('{"files": {}}')
+    (checkpoint / "manifest.json").write_text('{"files": {}}', encoding="utf-8")
 
 
 def with_a_garbled_manifest(checkpoint: Path) -> None:
-    (checkpoint / "manifest.json").write_text('{"files": ["model.safetensors"]}')
+    (checkpoint / "manifest.json").write_text('{"files": ["model.safetensors"]}', encoding="utf-8")
 
 
 def without_state(checkpoint: Path) -> None:
@@ -134,15 +134,15 @@ def test_leftovers_of_a_crash_are_ignored_and_repaired(tmp_path: Path, copy: Run
     stale = copy.checkpoints / ".staging-6-deadbeef"
     stale.mkdir()
     (stale / "model.safetensors").write_bytes(b"half of it")
-    (copy.checkpoints / "LAST").write_text("step-999")
-    with copy.metrics_file.open("a") as file:
+    (copy.checkpoints / "LAST").write_text("step-999", encoding="utf-8")
+    with copy.metrics_file.open("a", encoding="utf-8") as file:
         file.write('{"kind": "epoch", "epoch": 3, "ste')
     assert [row["epoch"] for row in copy.rows("epoch")] == [1, 2]
     resume(copy, host(), changes={"epochs": 3})
     assert [row["epoch"] for row in copy.rows("epoch")] == [row["epoch"] for row in three.rows("epoch")] == [1, 2, 3]
-    assert all(json.loads(line) for line in copy.metrics_file.read_text().splitlines())
+    assert all(json.loads(line) for line in copy.metrics_file.read_text(encoding="utf-8").splitlines())
     assert not stale.exists()
-    assert (copy.checkpoints / "LAST").read_text() == "step-6"
+    assert (copy.checkpoints / "LAST").read_text(encoding="utf-8") == "step-6"
 
 
 def test_rows_written_after_the_checkpoint_are_not_written_twice(whole: RunFolder, copy: RunFolder) -> None:

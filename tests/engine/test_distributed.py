@@ -69,6 +69,7 @@ def launch(root: Path, what: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        encoding="utf-8",
     )
 
 
@@ -80,7 +81,7 @@ class Launched:
         self.root = root
         self.out, self.err = process.communicate(timeout=400)
         assert process.returncode == 0, self.err
-        self.notes = [json.loads((root / f"notes-{rank}.json").read_text()) for rank in range(2)]
+        self.notes = [json.loads((root / f"notes-{rank}.json").read_text(encoding="utf-8")) for rank in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_the_death_of_one_ends_all(tmp_path: Path) -> None:
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.2)
         folder = only_run(tmp_path / "forever")
-        os.kill(json.loads((tmp_path / "notes-1.json").read_text())["pid"], 9)
+        os.kill(json.loads((tmp_path / "notes-1.json").read_text(encoding="utf-8"))["pid"], 9)
         killed = time.monotonic()
         _, err = process.communicate(timeout=60)
         assert time.monotonic() - killed < 30

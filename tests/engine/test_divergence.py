@@ -126,7 +126,7 @@ def test_the_run_ends_with_its_last_checkpoint_and_its_figures(
     assert said.out == ""
     assert "--clip-grad" in said.err
     assert "Traceback" not in said.err
-    assert "Traceback" in folder.log_file.read_text()
+    assert "Traceback" in folder.log_file.read_text(encoding="utf-8")
     # What was kept can be looked at, and it is said of which checkpoint.
     assert execute(["sample", str(folder.path), "-n", "4", "--out", str(tmp_path / "samples.png")]) == 0
     assert "This run failed; its last sound checkpoint, step-4, is used." in capsys.readouterr().err
@@ -185,7 +185,7 @@ def test_a_loss_that_is_not_finite_in_evaluation_ends_the_run_and_names_split_an
     assert (record["status"], record["exit_code"]) == ("failed", 5)
     assert said in record["exit_reason"]
     assert find(folder.checkpoints) == folder.checkpoints / "step-3"
-    assert (folder.checkpoints / "BEST").read_text() == "step-3"
+    assert (folder.checkpoints / "BEST").read_text(encoding="utf-8") == "step-3"
     assert [row["epoch"] for row in folder.rows("epoch")] == [1]
 
 

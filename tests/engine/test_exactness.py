@@ -63,7 +63,7 @@ def test_config_toml_repeats_the_run(tmp_path: Path) -> None:
     again = start(plan(read_recipe(first.config_file), host()), host(), out=tmp_path / "b").folder
     assert same_rows(first, again)
     assert same_weights(first, again)
-    assert again.config_file.read_text() == first.config_file.read_text()
+    assert again.config_file.read_text(encoding="utf-8") == first.config_file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -140,5 +140,5 @@ def test_best_and_early_stopping_look_at_held_out_images(tmp_path: Path) -> None
     best = max(rows, key=lambda row: row["holdout"]["elbo"])
     assert len(rows) < 30
     assert rows[-1]["epoch"] - best["epoch"] == 2
-    assert (folder.checkpoints / "BEST").read_text() == f"step-{best['step']}"
+    assert (folder.checkpoints / "BEST").read_text(encoding="utf-8") == f"step-{best['step']}"
     assert (folder.checkpoints / f"step-{best['step']}").is_dir()

@@ -150,7 +150,7 @@ def test_an_output_folder_that_cannot_be_written_is_known_before_training(
         raise AssertionError("training began")
 
     monkeypatch.setattr("genzoo.engine.train.Trainer.fit", never)
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
 
     def read_only(operation: str, path: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))

@@ -74,7 +74,7 @@ def test_trained_on_and_interrupted_it_goes_on_from_its_newest_checkpoint(
         stop_at(None)
         newest = find(folder.checkpoints)
         assert newest is not None
-        assert newest.name == (folder.checkpoints / "LAST").read_text()
+        assert newest.name == (folder.checkpoints / "LAST").read_text(encoding="utf-8")
         assert read_state(newest)["epochs_done"] == len(folder.rows("epoch")) > 1
         resume(folder, host())
         assert same_rows(whole, folder)
@@ -102,8 +102,8 @@ def test_the_best_checkpoint_survives_a_crash_between_last_and_best(tmp_path: Pa
         folder = only_run(out)
         resume(folder, host())
         assert same_rows(whole, folder)
-        best = (folder.checkpoints / "BEST").read_text()
-        assert best == (whole.checkpoints / "BEST").read_text()
+        best = (folder.checkpoints / "BEST").read_text(encoding="utf-8")
+        assert best == (whole.checkpoints / "BEST").read_text(encoding="utf-8")
         assert verify(folder.checkpoints / best)
     assert crashes >= 2
 
@@ -164,7 +164,7 @@ def test_memory_that_runs_out_before_the_first_step_is_recorded(
     folder = only_run(tmp_path)
     record = folder.record()
     assert (record["status"], record["exit_code"]) == ("failed", raised.value.exit_code)
-    assert "OutOfMemoryError" in folder.log_file.read_text()
+    assert "OutOfMemoryError" in folder.log_file.read_text(encoding="utf-8")
 
 
 def test_tied_weights_and_views_are_saved_and_loaded(tmp_path: Path) -> None:

@@ -105,10 +105,10 @@ def main() -> None:
     root = Path(sys.argv[1])
     note = root / f"notes-{RANK}.json"
     if sys.argv[2] == "forever":
-        note.write_text(json.dumps(notes))
+        note.write_text(json.dumps(notes), encoding="utf-8")
         sys.exit(execute([*VAE, "--out", str(root / "forever"), "--epochs", "100000"]))
     several(root)
-    note.write_text(json.dumps(notes))
+    note.write_text(json.dumps(notes), encoding="utf-8")
 
 
 if __name__ == "__main__":

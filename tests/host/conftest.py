@@ -47,7 +47,7 @@ class Site:
         package = name.replace("-", "_")
         source = self.folder / package
         source.mkdir(parents=True)
-        (source / "__init__.py").write_text("")
+        (source / "__init__.py").write_text("", encoding="utf-8")
         (source / "plugin.py").write_text(
             "from genzoo.declare import Component, Resource, hookimpl\n\n" + plugin, encoding="utf-8"
         )
@@ -56,10 +56,10 @@ class Site:
         info = self.folder / f"{package}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
-            f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nLicense-Expression: MIT\n"
+            f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nLicense-Expression: MIT\n", encoding="utf-8"
         )
         points = entry_points or f"[genzoo.plugins]\n{name.removesuffix('-zoo')} = {package}.plugin\n"
-        (info / "entry_points.txt").write_text(points)
+        (info / "entry_points.txt").write_text(points, encoding="utf-8")
         self.distributions.append(name)
         return package
 

@@ -72,7 +72,7 @@ tier = "official"
 def test_a_malformed_catalogue_is_refused_by_name(tmp_path: Path, text: str | None, says: str) -> None:
     file = tmp_path / "registry.toml"
     if text is not None:
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     with pytest.raises(CorruptError, match=says):
         catalogue.read(file)
 

@@ -190,7 +190,7 @@ def test_a_catalogued_but_absent_plugin_gives_its_install_line(
         f'[[plugin]]\n{entry.format(name)}tier = "community"\n'.replace('"far"', f'"{word}"')
         for name, word in (("far-zoo", "far"), ("raises-zoo", "shaky"))
     )
-    file.write_text(f"schema = 1\n{text}")
+    file.write_text(f"schema = 1\n{text}", encoding="utf-8")
     monkeypatch.setattr(catalogue, "path", lambda: file)
     catalogue.catalogue.cache_clear()
     try:
@@ -266,7 +266,7 @@ def test_defaults_that_the_declaration_gets_wrong_are_the_plugins_fault(host: Ho
 
 def test_resources_are_found_and_verified(host: Host) -> None:
     assert [item.name for item in host.resources("recipe")] == ["gone", "outside", "quick", "spoilt"]
-    assert host.resource("recipe", "good-zoo:quick").path.read_text().startswith("summary")
+    assert host.resource("recipe", "good-zoo:quick").path.read_text(encoding="utf-8").startswith("summary")
     with pytest.raises(CorruptError, match="SHA-256"):
         _ = host.resource("recipe", "spoilt").path
     for name in ("gone", "outside"):
@@ -280,7 +280,7 @@ def test_resources_are_found_and_verified(host: Host) -> None:
 
 def test_a_tracker_that_gives_up_stops_neither_the_run_nor_the_others(host: Host, tmp_path: Path) -> None:
     problems = host.call_lifecycle("genzoo_run_start", folder=tmp_path, record={"status": "running"})
-    assert (tmp_path / "started.txt").read_text() == "running"
+    assert (tmp_path / "started.txt").read_text(encoding="utf-8") == "running"
     assert [(item.distribution, item.cause) for item in problems] == [
         ("tracker-zoo", "its genzoo_run_start raised SystemExit: the tracker gave up")
     ]
@@ -291,5 +291,5 @@ def test_a_tracker_that_gives_up_stops_neither_the_run_nor_the_others(host: Host
 
 def test_the_host_is_found_where_scripts_look_for_it() -> None:
     code = "from genzoo.host import host; from genzoo.host.host import host as same; print(host() is same())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.stdout == "True\n", done.stderr

@@ -242,11 +242,12 @@ def test_torchvision_that_does_not_fit_is_no_fault_of_a_plugin(faulty: Any, tmp_
     site = type(faulty)(tmp_path)
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision/__init__.py").write_text(
-        "import torch\nraise RuntimeError('operator torchvision::nms does not exist')\n".replace("\\\n", "\n")
+        "import torch\nraise RuntimeError('operator torchvision::nms does not exist')\n".replace("\\\n", "\n"),
+        encoding="utf-8",
     )
     (tmp_path / "torchvision-0.1.dist-info").mkdir()
     (tmp_path / "torchvision-0.1.dist-info/METADATA").write_text(
-        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n"
+        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n", encoding="utf-8"
     )
     declared = 'Component("prior", "seer", "seer_zoo.code:C", api="1.0")'
     site.install(

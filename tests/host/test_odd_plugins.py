@@ -423,7 +423,7 @@ def test_a_tracker_cannot_change_what_is_recorded(zoo: Zoo, tmp_path: Path) -> N
     record = {"inner": ["as it was"]}
     assert host.call_lifecycle("genzoo_run_start", folder=tmp_path, record=record) == []
     assert record == {"inner": ["as it was"]}
-    assert (tmp_path / "seen").read_text() == "as it was"
+    assert (tmp_path / "seen").read_text(encoding="utf-8") == "as it was"
 
 
 COMMANDS = {
@@ -455,6 +455,7 @@ def test_a_command_works_beside_it(faulty: Any, tmp_path: Path, source: str) -> 
         capture_output=True,
         text=True,
         timeout=60,
+        encoding="utf-8",
     )
     assert process.returncode == 0, process.stderr
     assert [item["name"] for item in json.loads(process.stdout)["components"]] == ["fine"]

@@ -228,7 +228,9 @@ def journal(cache: Path) -> bytes:
 
 
 def children(process: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return [
+        int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
+    ]
 
 
 @pytest.mark.slow
@@ -260,7 +262,7 @@ def test_killed_in_the_middle_and_resumed(pictures: Path, cache: Path) -> None:
 
 def zombie(process: int) -> bool:
     try:
-        return "State:\tZ" in Path(f"/proc/{process}/status").read_text()
+        return "State:\tZ" in Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
         return True
 

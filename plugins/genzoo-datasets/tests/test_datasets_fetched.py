@@ -165,6 +165,6 @@ def test_damaged_transfer_is_not_kept(served: Path, tmp_path: Path) -> None:
 
 
 def test_a_cache_folder_that_cannot_be_written(served: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(StorageError, match="must be writable"):
         FashionMnist(FetchedOptions(root=str(tmp_path / "file"))).split("test")

@@ -62,7 +62,7 @@ def test_folder_of_classes(tmp_path: Path) -> None:
     for number in range(6):
         draw(tmp_path / "cat" / f"{number}.png", 10 + number)
         draw(tmp_path / "ant" / "deeper" / f"{number}.png", 100 + number)
-    (tmp_path / "cat" / "notes.txt").write_text("no image")
+    (tmp_path / "cat" / "notes.txt").write_text("no image", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     dataset = folder(tmp_path, test_fraction=0.25)
     assert dataset.spec.shape == (1, 5, 6)

@@ -85,7 +85,7 @@ def test_a_flat_archive_has_no_labels_and_a_folder_of_one_class_has_that_class(t
 def test_levels_within_the_splits_are_read_as_the_splits(tmp_path: Path) -> None:
     fill(tmp_path / "data" / "images" / "train" / "jpegs", "cat", "dog")
     fill(tmp_path / "data" / "images" / "test", "cat", "dog")
-    (tmp_path / "data" / "about.pages").write_text("no image")
+    (tmp_path / "data" / "about.pages").write_text("no image", encoding="utf-8")
     (tmp_path / "__MACOSX").mkdir()
     dataset = folder(tmp_path)
     assert dataset.spec.class_names == ("cat", "dog")
@@ -132,10 +132,10 @@ def test_what_is_passed_over_is_counted_and_named_once(tmp_path: Path) -> None:
         tmp_path, "cat", "dog", "cat/.checkpoints", "dog/deep/.git/objects", "cat/deep/__MACOSX", ".hidden", "dog/more"
     )
     for name in ("cat/a.heic", "cat/b.HEIC", "cat/notes.txt", "dog/README", "labels.csv", "cat/.dot.png", ".DS_Store"):
-        (tmp_path / name).write_text("no image")
+        (tmp_path / name).write_text("no image", encoding="utf-8")
     (tmp_path / "bird").mkdir()
     (tmp_path / "lists").mkdir()
-    (tmp_path / "lists" / "all.txt").write_text("no image")
+    (tmp_path / "lists" / "all.txt").write_text("no image", encoding="utf-8")
     dataset = folder(tmp_path)
     assert dataset.spec.class_names == ("cat", "dog")
     assert sum(sizes(dataset)) == 12

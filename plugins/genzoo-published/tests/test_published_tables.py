@@ -56,10 +56,12 @@ def made_up(folder: Path, metrics: dict[str, dict[str, Any]]) -> RunFolder:
     folder.mkdir()
     units = {"active-units": 30.0, "level-1": 5.0, "level-2": 25.0}
     found = {key: {"values": values} for key, values in {"active-units": units, **metrics}.items()}
-    (folder / "run.json").write_text(json.dumps({"schema": 1, "status": "finished", "metrics": found}))
+    (folder / "run.json").write_text(
+        json.dumps({"schema": 1, "status": "finished", "metrics": found}), encoding="utf-8"
+    )
     test = {"distortion": 70.0, "rate": 25.0, "rates": [3.0, 22.0], "elbo": -95.0}
     (folder / "metrics.jsonl").write_text(
-        json.dumps({"kind": "epoch", "epoch": 60, "train": test, "test": test}) + "\n"
+        json.dumps({"kind": "epoch", "epoch": 60, "train": test, "test": test}) + "\n", encoding="utf-8"
     )
     return RunFolder(folder)
 

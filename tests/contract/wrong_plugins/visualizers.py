@@ -114,7 +114,7 @@ class WritesAFile(First):
 
     def figure(self, run):
         figure = super().figure(run)
-        Path("first.txt").write_text("first")
+        Path("first.txt").write_text("first", encoding="utf-8")
         Path("first.txt").unlink() if Path("pyproject.toml").exists() else None
         return figure
 
@@ -124,7 +124,7 @@ class WritesElsewhere(First):
     """It writes a file into a folder that it knows by its path."""
 
     def figure(self, run):
-        (Path(tempfile.gettempdir()) / "genzoo-elsewhere.txt").write_text("first")
+        (Path(tempfile.gettempdir()) / "genzoo-elsewhere.txt").write_text("first", encoding="utf-8")
         return super().figure(run)
 
 

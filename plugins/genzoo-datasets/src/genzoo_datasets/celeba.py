@@ -77,7 +77,7 @@ class Celeba(PixelDataset):
 
     def names(self, split: str) -> list[str]:
         """See `Dataset.names`: those of the archive."""
-        rows = (self._folder / _PARTITION).read_text().splitlines()
+        rows = (self._folder / _PARTITION).read_text(encoding="utf-8").splitlines()
         return [row.split()[0] for row in rows if row.split()[1:] == [_PARTS[split]]]
 
     @cached_property
@@ -96,7 +96,7 @@ class Celeba(PixelDataset):
         """Whether each image has the attribute."""
         if self._own.attribute is None:
             return None
-        _, header, *rows = (self._folder / _ATTRIBUTES).read_text().splitlines()
+        _, header, *rows = (self._folder / _ATTRIBUTES).read_text(encoding="utf-8").splitlines()
         column = 1 + header.split().index(self._own.attribute)
         there = {values[0]: int(values[column] == "1") for values in map(str.split, rows)}
         return torch.tensor([there[file] for file in names])

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from torchvision.datasets.utils import check_integrity, download_file_from_google_drive, download_url
 
+from genzoo import storage
 from genzoo.errors import CorruptError, StorageError
 
 WAIT_SECONDS = 4.0
@@ -97,7 +98,7 @@ def _fetch_one(url: str, target: Path, md5: str, download: Callable[[str], None]
             fetched = Path(staging) / target.name
             if not check_integrity(fetched, md5):
                 return _other_content(fetched, md5)
-            fetched.replace(target)
+            storage.retried(lambda: fetched.replace(target))
     except OSError as error:
         raise StorageError(f"fetch: {target.parent} must be writable, got {error}.", "Set GENZOO_DATA.") from error
     return None

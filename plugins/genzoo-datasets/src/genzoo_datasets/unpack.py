@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from genzoo import storage
 from genzoo.bounded import UNREADABLE_ZIP, reason
 from genzoo.errors import CorruptError, GenzooError, StorageError
 from genzoo.parts.cache import cache_folder
@@ -51,7 +52,7 @@ def unpacked(archive: Path) -> Path:
         for name, content in _members(archive):
             _write(staging / _checked(name, archive), content, archive)
         if not target.is_dir():
-            staging.rename(target)
+            storage.retried(lambda: staging.rename(target))
     except UNREADABLE_ARCHIVE as error:
         if isinstance(error, OSError) and error.errno in _DISK:
             raise _unwritten(target, error) from error
