@@ -191,9 +191,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{path} is not an option.{hint}"
     if first["type"] == "missing":
         return f"{path} must be given, and is not."
+    if first["type"] == "string_pattern_mismatch" and (words := _description(model, first["loc"])):
+        return f"{path} must be {words}, got {first['input']!r}."
     rule = first["msg"].replace("Input should be", "must be", 1).replace("Input should", "must", 1)
     got = repr(first["input"])
     return f"{path}: {rule}, got {got if len(got) <= 200 else got[:200] + '…'}."
+
+
+def _description(model: type[BaseModel], path: Sequence[str | int]) -> str:
+    """What a field of a model takes, as its description begins, without the stop."""
+    field = model.model_fields.get(str(path[0])) if len(path) == 1 else None
+    words = (field.description or "") if field else ""
+    return words[:1].lower() + words[1:].removesuffix(".")
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:

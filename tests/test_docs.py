@@ -183,3 +183,9 @@ def names_for_examples(module: ModuleType) -> dict[str, object]:
     import torch
 
     return {"torch": torch}
+
+
+def test_the_architecture_page_names_every_folder_of_the_core() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in (ROOT / "genzoo").glob("*/__init__.py")}
+    assert {name for name in folders if f"{name}/" not in page} == set()

@@ -92,10 +92,9 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """See `click.Group.resolve_command`."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
+            from genzoo.cli import suggest
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            guess = f"Did you mean `genzoo {near[0]}`?" if near else "See `genzoo --help`."
+            guess = suggest.command(args[0], COMMANDS) or "See `genzoo --help`."
             raise UsageError(f"There is no command {args[0]!r}.", guess)
         return super().resolve_command(ctx, args)
 
@@ -192,6 +191,9 @@ def _report(error: BaseException, debug: bool) -> int:
         traceback.print_exception(error)
     if not _speaks_of(error):
         return getattr(error, "exit_code", 1)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a bare `genzoo`, or a bare group
+        click.echo(error.format_message())
+        return 0
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "genzoo"
         return _print(error.format_message(), f"See `{path} --help`.", 2)

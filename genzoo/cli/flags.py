@@ -42,8 +42,28 @@ class DottedCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See `click.Command.parse_args`."""
         rest, ctx.meta["genzoo.dotted"] = split_dotted(args)
-        self._refuse_twice(ctx, rest)
-        return super().parse_args(ctx, rest)
+        try:
+            self._refuse_twice(ctx, rest)
+            return super().parse_args(ctx, rest)
+        except click.NoSuchOption as error:
+            raise self._suggesting(ctx, error, args) from None
+
+    def _suggesting(self, ctx: click.Context, error: click.NoSuchOption, args: Sequence[str]) -> UsageError:
+        """The error with what was probably meant, an option of a part among it."""
+        from genzoo.cli import suggest
+        from genzoo.host.host import host
+
+        known = [name for item in self.get_params(ctx) for name in item.opts]
+        if self.name == "run":
+            parts = suggest.options_of_parts(args, host())
+        elif self.name in {"viz", "eval"}:
+            kind = Kind.VISUALIZER if self.name == "viz" else Kind.METRIC
+            parts = suggest.options_of_named([word for word in args[1:] if not word.startswith("-")], kind, host())
+        else:
+            parts = {}
+        flag = error.option_name.partition("=")[0]
+        guess = suggest.option(flag, _value_after(flag, args), known, parts) or f"See `{ctx.command_path} --help`."
+        return UsageError(f"No such option {flag!r}.", guess)
 
     def _refuse_twice(self, ctx: click.Context, args: list[str]) -> None:
         """Click would take the last of ``--epochs 3 --epochs 4``, and nobody would know."""
@@ -55,6 +75,13 @@ class DottedCommand(click.Command):
             if parameter.name in seen and (not parameter.is_flag or parameter.secondary_opts):
                 raise UsageError(f"{ctx.info_name}: {parameter.opts[0]} must be given once, got it twice.")
             seen.add(str(parameter.name))
+
+
+def _value_after(flag: str, args: Sequence[str]) -> str:
+    """What follows a flag, where that is a value."""
+    joined = next((word.partition("=")[2] for word in args if word.startswith(f"{flag}=")), "")
+    after = args[args.index(flag) + 1 :][:1] if flag in args else []
+    return joined or "".join(word for word in after if not word.startswith("--"))
 
 
 def split_dotted(arguments: Sequence[str]) -> tuple[list[str], list[Dotted]]:
