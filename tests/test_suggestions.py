@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +120,27 @@ def test_every_option_that_is_suggested_exists() -> None:
         found = suggest.options_of_parts(["vae", "--data", data], host())
         parts |= {flag for flags in found.values() for flag in flags}
     assert {meant.split()[0] for meant in suggest.OPTIONS.values()} <= own | parts
+
+
+@pytest.mark.parametrize(("command", "fits", "not_fits"), [("viz", "traversal", "class-swap"), ("eval", "nll", "dci")])
+def test_without_a_name_what_fits_the_run_is_listed(
+    command: str, fits: str, not_fits: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute([command, "zoo:report-vae"]) == 0
+    said = capsys.readouterr()
+    listed, _, refused = said.out.partition("These do not fit this run: ")
+    assert f"\n{fits} " in listed
+    assert not_fits in refused
+    assert f"genzoo {command} zoo:report-vae" in said.err
+    assert execute([command, "zoo:report-vae", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert fits in found["fit"]
+    assert not_fits in found["refused"]
+    assert not set(found["fit"]) & set(found["refused"])
+
+
+def test_a_label_that_is_no_class_is_refused_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "s.npz")
+    assert execute(["sample", "zoo:report-cvae", "-n", "2", "--label", "seven", "--out", out]) == 2
+    assert "--label must be the number of a class, got 'seven'." in capsys.readouterr().err
+    assert execute(["sample", "zoo:report-cvae", "-n", "2", "--label", "7", "--out", out]) == 0

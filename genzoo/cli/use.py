@@ -13,7 +13,7 @@ from genzoo.cli import console
 from genzoo.cli.flags import Dotted, DottedCommand, data_options
 from genzoo.cli.run import figure_formats
 from genzoo.compose.plan import bare_name
-from genzoo.errors import UsageError
+from genzoo.errors import GenzooError, UsageError
 from genzoo.recipe import Part
 from genzoo.types import Kind
 
@@ -32,7 +32,7 @@ MOVED_HELP = " Data that were moved: --data.path FILE, --data.root FOLDER, as th
 
 @click.command("viz", cls=DottedCommand, epilog=RUN_HELP + " Options: --traversal.span 2." + MOVED_HELP)
 @click.argument("run")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option(
     "--out", metavar="FOLDER", help="Where figures go.  [default the run's figures; ./NAME-figures for zoo:NAME]"
 )
@@ -43,7 +43,7 @@ MOVED_HELP = " Data that were moved: --data.path FILE, --data.root FOLDER, as th
 def viz(
     context: click.Context, run: str, names: tuple[str, ...], out: str | None, formats: str, best: bool, as_json: bool
 ) -> None:
-    """Draw figures of RUN from its last sound checkpoint."""
+    """Draw figures of RUN from its last sound checkpoint. Without a NAME, list the figures that fit the run."""
     from genzoo import storage
     from genzoo.compose.build import add_visualizer
     from genzoo.runs.data import refuse_figures
@@ -52,6 +52,9 @@ def viz(
     chosen = figure_formats(formats)
     data, dotted = data_options(context.meta["genzoo.dotted"], "viz")
     loaded = _load(run, best, data)
+    if not names:
+        _show_fitting(loaded, Kind.VISUALIZER, f"genzoo viz {run} NAME", as_json)
+        return
     parts = _with_options(names, dotted, "viz")
     choices = {key: loaded.choice(Kind.VISUALIZER, part.name, part.options) for key, part in parts.items()}
     folder = _folder(run, loaded, out)
@@ -73,18 +76,21 @@ def viz(
 
 @click.command("eval", cls=DottedCommand, epilog=RUN_HELP + " Options: --nll.samples 1000." + MOVED_HELP)
 @click.argument("run")
-@click.argument("names", nargs=-1, required=True, metavar="METRIC...")
+@click.argument("names", nargs=-1, metavar="[METRIC...]")
 @BEST
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @click.pass_context
 def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: bool, as_json: bool) -> None:
-    """Compute metrics of RUN; the numbers are kept in its run.json with their protocol."""
+    """Compute metrics of RUN; the numbers are kept in its run.json with their protocol. Without a METRIC, list them."""
     from genzoo.compose.build import add_metric
     from genzoo.runs.per_image import keep
     from genzoo.training.draw import measure
 
     data, dotted = data_options(context.meta["genzoo.dotted"], "eval")
     loaded = _load(run, best, data)
+    if not names:
+        _show_fitting(loaded, Kind.METRIC, f"genzoo eval {run} METRIC", as_json)
+        return
     parts = _with_options(names, dotted, "eval")
     choices = {key: loaded.choice(Kind.METRIC, part.name, part.options) for key, part in parts.items()}
     with _interruptible("eval"):
@@ -124,7 +130,11 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
 @click.command("sample", cls=DottedCommand, epilog=RUN_HELP)
 @click.argument("run")
 @click.option("-n", "--number", default=64, show_default=True, type=click.IntRange(1), help="How many images.")
-@click.option("--label", type=int, help="Class of every image, for a conditional model.  [default each in turn]")
+@click.option(
+    "--label",
+    metavar="CLASS",
+    help="Class of every image, by number or name, for a conditional model.  [default each in turn]",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draw.")
 @click.option(
     "--out", default="samples.png", show_default=True, metavar="FILE", help="A .png sheet, or .npz of images."
@@ -133,13 +143,13 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @click.pass_context
 def sample(
-    context: click.Context, run: str, number: int, label: int | None, seed: int, out: str, best: bool, force: bool
+    context: click.Context, run: str, number: int, label: str | None, seed: int, out: str, best: bool, force: bool
 ) -> None:
     """Draw samples from the trained model of RUN."""
     target = _target(out, (".png", ".npz"), force)
     loaded = _load(run, best, _data_alone(context, "sample"))
     with _interruptible("sample"):
-        images = loaded.sample(number, label, seed=seed)
+        images = loaded.sample(number, _label(label, loaded), seed=seed)
     if target.suffix == ".npz":
         _save_arrays(target, {"images": images.cpu().numpy()})
     else:
@@ -191,6 +201,43 @@ def encode(context: click.Context, run: str, out: str, split: str, limit: int | 
     _save_arrays(target, arrays)
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
     console.say(f"{target}: {shapes}")
+
+
+def _label(word: str | None, loaded: Run) -> int | None:
+    """A class by its number, or by its name where the data have names."""
+    if word is None:
+        return None
+    names = loaded.model.image.class_names or ()
+    if word in names:
+        return names.index(word)
+    try:
+        return int(word)
+    except ValueError:
+        known = f" or one of {', '.join(names)}" if names else ""
+        raise UsageError(f"sample: --label must be the number of a class{known}, got {word!r}.") from None
+
+
+def _show_fitting(loaded: Run, kind: Kind, usage: str, as_json: bool) -> None:
+    """List the figures or metrics that fit a run, and why the others do not."""
+    from genzoo.compose.build import add_metric, add_visualizer
+
+    add = add_visualizer if kind == Kind.VISUALIZER else add_metric
+    fitting: list[list[str]] = []
+    refused: dict[str, str] = {}
+    for installed in loaded.host.components(kind):
+        try:
+            add(loaded.loaded.experiment, loaded.choice(kind, installed.qualified, {}))
+        except GenzooError as error:
+            refused[installed.name] = error.message
+        else:
+            fitting.append([installed.name, installed.component.summary])
+    if as_json:
+        console.print_json({"fit": [name for name, _ in fitting], "refused": refused})
+        return
+    console.show(console.table(["NAME", "SUMMARY"], fitting, console.width()))
+    if refused:
+        console.show(console.paragraph(f"These do not fit this run: {', '.join(refused)}.", console.width()))
+    console.say(f"Use one: {usage}", err=True)
 
 
 @contextmanager
