@@ -75,6 +75,17 @@ class Options(BaseModel):
         absolute = {name: type(value)(user_path(value, f"data: {name}")) for name, value in given.items() if value}
         return self.model_copy(update=absolute)
 
+    def for_run(self, epochs: int) -> Self:
+        """The options as a run of so many epochs uses them: what follows the length of the run gets its value here.
+
+        A run is planned with the result and keeps it in config.toml, so that one that is resumed with more epochs keeps
+        its past. Most options follow nothing, and stay as they are.
+
+        Args:
+            epochs: Epochs of the run, as it was started.
+        """
+        return self
+
     @classmethod
     def example(cls, folder: Path) -> dict[str, Any]:
         """Values that need files, with those files written into an empty ``folder``; for data that the user brings.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from genzoo.declare import FIELD, NOT_TAKEN, Companion
-from genzoo.errors import PluginError, UsageError
+from genzoo.errors import PluginError, UsageError, describe
 from genzoo.host.host import Host, Installed
 from genzoo.options import Options
 from genzoo.recipe import Init, Part, Recipe, TrainOptions
@@ -51,6 +51,20 @@ class Choice:
     def part(self) -> Part:
         name = self.installed.qualified if self.qualified else self.name
         return Part(name=name, options=self.options.model_dump(mode="json"))
+
+    def for_run(self, epochs: int) -> Choice:
+        """The same with the options as a run of so many epochs uses them. See `genzoo.options.Options.for_run`.
+
+        Raises:
+            PluginError: If the plugin's own code raises.
+        """
+        try:
+            return replace(self, options=self.options.for_run(epochs))
+        except Exception as error:
+            raise PluginError(
+                f"{self.installed.label}: resolving the options for {epochs} epochs raised {describe(error)}.",
+                "Report it to the plugin.",
+            ) from error
 
     def record(self) -> dict[str, Any]:
         """What run.json keeps of it."""
@@ -127,13 +141,18 @@ def plan(recipe: Recipe, host: Host) -> Plan:
         if chosen is not None:
             parts[slot] = chosen
     schedulers = _schedulers(host, recipe.schedulers, companions.get(Kind.SCHEDULER))
+    train = recipe.train_options()
+    if train.steps is None:  # Otherwise the number of epochs is known only with the data.
+        model = model.for_run(train.epochs)
+        parts = {slot: choice.for_run(train.epochs) for slot, choice in parts.items()}
+        schedulers = {slot: tuple(each.for_run(train.epochs) for each in row) for slot, row in schedulers.items()}
     return Plan(
         model=model,
         parts=parts,
         schedulers=schedulers,
         visualizers={key: _choose(host, Kind.VISUALIZER, part, asked=True) for key, part in recipe.visualizers.items()},
         metrics={key: _choose(host, Kind.METRIC, part, asked=True) for key, part in recipe.metrics.items()},
-        train=recipe.train_options(),
+        train=train,
         summary=recipe.summary,
         init=recipe.init,
     )
@@ -220,9 +239,17 @@ def _schedulers(
     for slot, parts in (asked or {}).items():
         named = tuple(_choose(host, Kind.SCHEDULER, part, asked=True) for part in parts)
         # The config.toml of a run has the default with nothing left out; nobody asked for it, where it drives nothing.
-        written = slot in chosen and [*parts] == [choice.part() for choice in chosen[slot]]
-        chosen[slot] = chosen[slot] if written else named
+        if slot in chosen and len(parts) == 1 and _spelt_out(parts[0], chosen[slot][0]):
+            named = (replace(named[0], asked=False),)
+        chosen[slot] = named
     return chosen
+
+
+def _spelt_out(part: Part, default: Choice) -> bool:
+    """Whether a part is the default with every option written; what follows a run's length may have any value."""
+    values = default.part().options
+    same = all(value is None or part.options.get(key) == value for key, value in values.items())
+    return part.name == default.part().name and part.options.keys() == values.keys() and same
 
 
 def _choose(host: Host, kind: Kind, part: Part, *, asked: bool) -> Choice:

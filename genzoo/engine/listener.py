@@ -43,7 +43,8 @@ class Listener:
     """Silent. The job keeps what training makes; the command line and notebooks show it."""
 
     def started(self, folder: Path, plan: Plan, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """The run has its folder and is about to train; facts: parameters, images, stages, resumed_at."""
+        """The run has its folder and is about to train; facts: parameters, images, stages, fit_epochs (of the
+        second stage, 0 without one), resumed_at."""
 
     def tick(self, tick: Tick) -> None:
         """At most a few times per second while training."""

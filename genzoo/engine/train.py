@@ -111,6 +111,13 @@ class Trainer:
         return self.first.epochs
 
     @property
+    def fit_epochs(self) -> int:
+        """Epochs of the second stage, 0 where there is none."""
+        if self.stages == 1 or self._prior is None:
+            return 0
+        return self._prior.fit_epochs or max(1, round(self.options.epochs / 3))
+
+    @property
     def total_steps_taken(self) -> int:
         """Steps of all stages, those given up among them; it names checkpoints and never falls."""
         return self.state.step + self.state.prior_steps + (self.second.state.step if self.second else 0)
@@ -155,7 +162,7 @@ class Trainer:
         values = Schedule({LR: lr}, drives)
         if first:
             return StagePlan("prior", objective, self.options.epochs, values, prior, steps=self.options.steps)
-        return StagePlan("prior", objective, prior.fit_epochs, values, prior, first=False)
+        return StagePlan("prior", objective, self.fit_epochs, values, prior, first=False)
 
     def _loaders(self, *, first: bool) -> Mapping[str, Batches]:
         fits = self._fits_after and not (first and self._body_trains)

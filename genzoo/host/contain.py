@@ -37,7 +37,8 @@ class Contained:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if error is None or isinstance(error, Exception) or self._interrupted:
             return
-        if self._handler is not None and not default and not isinstance(error, (SystemExit, GeneratorExit)):
+        # Nothing but a handler raises for a signal: one that is ignored, as under nohup, is not the user's Ctrl-C.
+        if callable(self._handler) and not default and not isinstance(error, (SystemExit, GeneratorExit)):
             return  # raised by a signal handler of genzoo's or of the caller's
         raise AbruptExit(describe(error)) from error
 

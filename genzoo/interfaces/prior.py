@@ -52,9 +52,9 @@ class Prior(nn.Module, ABC):
         self.image = image
 
     @property
-    def fit_epochs(self) -> int:
-        """Epochs over the training images' latents that the second stage takes when ``fitted`` is "after"."""
-        return 10
+    def fit_epochs(self) -> int | None:
+        """Epochs over the training images' latents that the second stage takes; None takes a third of the run's."""
+        return None
 
     @property
     def fit_lr(self) -> float | None:

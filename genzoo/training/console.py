@@ -40,6 +40,10 @@ class ConsoleListener(Listener):
         counts = ", ".join(f"{count} {name}" for name, count in images.items())
         self._line(f"{plan.title}: {facts['parameters']['total']:,} parameters; {counts} images.")
         self._line(f"{settings['device']}, {settings['precision']}, {settings['threads']} threads; run folder {folder}")
+        if facts["fit_epochs"]:
+            self._line(
+                f"Two stages: {plan.train.epochs} epochs of training, then {facts['fit_epochs']} that fit the prior."
+            )
         if facts["resumed_at"]:
             self._line(f"Resuming at step {facts['resumed_at']}.")
         self._began = self._spoke = time.monotonic()

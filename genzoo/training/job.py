@@ -216,6 +216,7 @@ class Job(Listener):
             "parameters": self.experiment.parameters(),
             "images": {name: len(split) for name, split in self.parts.items()},
             "stages": self.trainer.stages,
+            "fit_epochs": self.trainer.fit_epochs,
             "resumed_at": self.trainer.total_steps_taken,
         }
         if settings["device"].startswith("cuda"):

@@ -128,6 +128,8 @@ def resume(
     listener = listener or Listener()
     with joined() as workers, folder.locked() if workers.first else nullcontext():
         before = moved(read_recipe(folder.config_file), data or {}, host)
+        # What follows the length of the run follows the one that it was started with.
+        before = plan(before, host).recipe()
         recipe = _changed(before, changes or {}, visualizers or {}, metrics or {})
         resolved = plan(recipe, host)
         refuse_edited(folder, resolved, host)

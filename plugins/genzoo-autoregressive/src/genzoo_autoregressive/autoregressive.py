@@ -100,7 +100,7 @@ class AutoregressivePrior(Prior):
         return (Finding("note", self._told(), _FURTHER),) if self._unreached else ()
 
     @property
-    def fit_epochs(self) -> int:
+    def fit_epochs(self) -> int | None:
         """See `Prior.fit_epochs`."""
         return self._epochs
 

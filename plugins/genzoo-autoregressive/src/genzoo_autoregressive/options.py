@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator
 
@@ -26,7 +26,12 @@ class AutoregressiveOptions(Options):
     conditional: bool = Field(
         False, description="Learn p(z|c) from the labels; without a label it is then their mixture."
     )
-    epochs: int = Field(10, ge=1, le=10000, description="Epochs over the training images' codes when it is fitted.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=10000,
+        description="Epochs over the training images' codes when it is fitted. Absent: a third of the run's.",
+    )
     lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of Adam when it is fitted.")
 
     @field_validator("kernel")
@@ -42,3 +47,7 @@ class AutoregressiveOptions(Options):
         "lr": "acts in the stage of a run that fits the prior",
         "dilations": "changes no shape, so that an untrained network, which is uniform, stays the same",
     }
+
+    def for_run(self, epochs: int) -> Self:
+        """See `Options.for_run`."""
+        return self if self.epochs is not None else self.model_copy(update={"epochs": max(1, round(epochs / 3))})

@@ -77,7 +77,7 @@ class FlowMatching(Prior):
         self.field = field(self.latent.shape, (2 * FREQUENCIES + self.classes,))
 
     @property
-    def fit_epochs(self) -> int:
+    def fit_epochs(self) -> int | None:
         """See `Prior.fit_epochs`."""
         return self.options.epochs
 

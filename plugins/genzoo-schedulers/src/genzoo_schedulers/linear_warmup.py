@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genzoo.interfaces import Progress, Scheduler
-from genzoo_schedulers.options import LinearWarmupOptions
+from genzoo_schedulers.options import LinearWarmupOptions, a_third
 
 
 class LinearWarmup(Scheduler):
@@ -34,11 +34,11 @@ class LinearWarmup(Scheduler):
 
     def factor(self, progress: Progress) -> float:
         """See `Scheduler.factor`."""
-        time = progress.at(self.unit)
-        if time >= self.epochs:
+        time, length = progress.at(self.unit), self.settled_after(progress)
+        if time >= length:
             return self.end
-        return self.start + (self.end - self.start) * time / self.epochs
+        return self.start + (self.end - self.start) * time / length
 
     def settled_after(self, progress: Progress) -> float:
         """See `Scheduler.settled_after`."""
-        return self.epochs
+        return a_third(progress.epochs) if self.epochs is None else self.epochs

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self, TypeVar
 
 from pydantic import Field
 
 from genzoo.options import Options
 from genzoo_schedulers.clock import Unit
 
-_EPOCHS = "Length in epochs; 0 for none."
+_EPOCHS = "Length in epochs; 0 for none. Absent: a third of the run's."
 _REACHED = "epoch: t is the epoch's number, counted from 1; step: t is the fraction of epochs done at the step's end."
 _BEFORE = "epoch: the factor changes from epoch to epoch; step: from step to step."
 _START = "The factor at t = 0."
 _END = "The factor at the end of the rise and after it."
+
+
+def a_third(epochs: int) -> float:
+    """The length of a warm-up of a run of so many epochs, unless another is given: that of the report, 10 of 30."""
+    return epochs / 3
 
 
 class ConstantOptions(Options):
@@ -25,20 +30,28 @@ class ConstantOptions(Options):
 class LinearWarmupOptions(Options):
     """Options of `LinearWarmup`."""
 
-    epochs: float = Field(10, ge=0, le=1e6, description=_EPOCHS)
+    epochs: float | None = Field(None, ge=0, le=1e6, description=_EPOCHS)
     unit: Unit = Field("epoch", description=_REACHED)
     start: float = Field(0.0, ge=0, le=1e6, description=_START)
     end: float = Field(1.0, ge=0, le=1e6, description=_END)
+
+    def for_run(self, epochs: int) -> Self:
+        """See `Options.for_run`."""
+        return _with_length(self, a_third(epochs))
 
 
 class SigmoidOptions(Options):
     """Options of `Sigmoid`."""
 
-    epochs: float = Field(10, ge=0, le=1e6, description=_EPOCHS)
+    epochs: float | None = Field(None, ge=0, le=1e6, description=_EPOCHS)
     steepness: float = Field(10, gt=0, le=100, description="Slope in the middle, times four; a larger one is steeper.")
     unit: Unit = Field("epoch", description=_REACHED)
     start: float = Field(0.0, ge=0, le=1e6, description=_START)
     end: float = Field(1.0, ge=0, le=1e6, description=_END)
+
+    def for_run(self, epochs: int) -> Self:
+        """See `Options.for_run`."""
+        return _with_length(self, a_third(epochs))
 
 
 class CosineOptions(Options):
@@ -55,7 +68,7 @@ class CyclicalOptions(Options):
 
     cycles: int = Field(4, ge=1, le=10_000, description="Cycles in the whole run, M.")
     rise: float = Field(0.5, ge=0, le=1, description="The part of a cycle in which the factor rises, R.")
-    epochs: float | None = Field(None, gt=0, le=1e6, description="Length of a cycle in epochs, in place of `cycles`.")
+    epochs: float | None = Field(None, gt=0, le=1e6, description="Length of a cycle in epochs, instead of `cycles`.")
     unit: Unit = Field("step", description=_BEFORE)
     start: float = Field(0.0, ge=0, le=1e6, description="The factor at the start of a cycle.")
     end: float = Field(1.0, ge=0, le=1e6, description="The factor after the rise.")
@@ -70,3 +83,11 @@ class OneCycleOptions(Options):
     peak: float = Field(1.0, gt=0, le=1e6, description="The largest factor.")
     shape: Literal["cosine", "linear"] = Field("cosine", description="The form of the rise and the fall.")
     unit: Unit = Field("step", description=_BEFORE)
+
+
+_O = TypeVar("_O", LinearWarmupOptions, SigmoidOptions)
+
+
+def _with_length(options: _O, epochs: float) -> _O:
+    """The options with that length, where none was given."""
+    return options if options.epochs is not None else options.model_copy(update={"epochs": float(epochs)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from genzoo.interfaces import Progress, Scheduler
-from genzoo_schedulers.options import SigmoidOptions
+from genzoo_schedulers.options import SigmoidOptions, a_third
 
 
 class Sigmoid(Scheduler):
@@ -37,14 +37,14 @@ class Sigmoid(Scheduler):
 
     def factor(self, progress: Progress) -> float:
         """See `Scheduler.factor`."""
-        time = progress.at(self.unit)
-        if time >= self.epochs:
+        time, length = progress.at(self.unit), self.settled_after(progress)
+        if time >= length:
             return self.end
         # tanh is a logistic curve that is odd about its middle, which makes the stretch one division.
         half = self.steepness / 4
-        stretched = math.tanh(half * (2 * time / self.epochs - 1)) / math.tanh(half)
+        stretched = math.tanh(half * (2 * time / length - 1)) / math.tanh(half)
         return self.start + (self.end - self.start) * (stretched + 1) / 2
 
     def settled_after(self, progress: Progress) -> float:
         """See `Scheduler.settled_after`."""
-        return self.epochs
+        return a_third(progress.epochs) if self.epochs is None else self.epochs
