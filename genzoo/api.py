@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genzoo.findings import Finding
+    from genzoo.interfaces.drawing import Drawing
     from genzoo.interfaces.model import Model
     from genzoo.interfaces.view import RunView
     from genzoo.runs.load import LoadedRun
@@ -126,12 +127,23 @@ class Run:
         return self.loaded.view()
 
     def figure(self, name: str, **options: Any) -> Figure:
-        """A visualizer's figure, drawn anew (the first, where it draws several). See `figures`."""
-        return next(iter(self.figures(name, **options).values()))
+        """A visualizer's figure, drawn anew (the first, where it draws several). See `figures`.
+
+        Raises:
+            UsageError: If it draws none, but pages or animations.
+        """
+        from matplotlib.figure import Figure
+
+        drawn = self.figures(name, **options)
+        found = next((drawing for drawing in drawn.values() if isinstance(drawing, Figure)), None)
+        if found is None:
+            kinds = ", ".join(sorted({type(drawing).__name__ for drawing in drawn.values()}))
+            raise UsageError(f"figure: visualizer {name} must draw a figure, got {kinds}.", "See `Run.figures`.")
+        return found
 
     @own_state()
-    def figures(self, name: str, **options: Any) -> dict[str, Figure]:
-        """A visualizer's figures by name, drawn anew with these options.
+    def figures(self, name: str, **options: Any) -> dict[str, Drawing]:
+        """A visualizer's figures by name, drawn anew with these options; pages and animations where it makes such.
 
         Raises:
             IncompatibleError: If the model or data cannot serve it.
@@ -202,7 +214,7 @@ class Run:
 
         spec = self.model.image
         taken = images_of(images, spec)
-        labels = None if label is None or spec.classes is None else labels_of(label, len(taken), spec, "encode")
+        labels = None if label is None or not spec.labelled else labels_of(label, len(taken), spec, "encode")
         with at_rest(self.view, "encode"):
             return encode(self.model, Batch(taken, labels).to(_device(self.model))).top
 
@@ -361,11 +373,12 @@ def labels_for(model: Model, n: int, label: Any) -> Tensor | None:
         if label is not None:
             raise UsageError("sample: label must be left out, since the model is not conditional.")
         return None
-    assert classes is not None
     device = _device(model)
-    if label is None:
-        return torch.arange(n, device=device) % classes
-    return labels_of(label, n, model.image).to(device)
+    if label is not None:
+        return labels_of(label, n, model.image).to(device)
+    if classes is None:
+        raise UsageError("sample: label must be given, since the model's labels are vectors of conditions.")
+    return torch.arange(n, device=device) % classes
 
 
 def _device(model: Model) -> torch.device:

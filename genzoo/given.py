@@ -71,19 +71,21 @@ def labels_of(value: Any, n: int, spec: ImageSpec, what: str = "sample") -> Tens
     """Labels as a model reads them.
 
     Args:
-        value: One label for all, or one an image: whole numbers, or names of classes.
+        value: One label for all, or one an image: whole numbers or names of classes; vectors where images have conditions.
         n: How many images there are.
         spec: Whose classes they are.
         what: The operation, for errors.
 
     Returns:
-        int64 ``[n]`` on the CPU.
+        int64 ``[n]``, or float32 ``[n, C]`` of conditions, on the CPU.
 
     Raises:
         UsageError: If a label is no class, or their number is another.
     """
     classes = spec.classes or 0
     found = _array(value, f"{what}: label")
+    if spec.conditions:
+        return _conditions(found, n, spec, what)
     if found.dtype.kind in "US":
         numbers = {spec.class_name(index): index for index in reversed(range(classes))}
         unknown = sorted({str(name) for name in found.astype(str).flat} - set(numbers))
@@ -104,6 +106,16 @@ def labels_of(value: Any, n: int, spec: ImageSpec, what: str = "sample") -> Tens
     if outside.any():
         raise UsageError(f"{what}: label must be in 0 to {classes - 1}, got {found[outside][0]}.")
     return torch.from_numpy(found.astype(np.int64))
+
+
+def _conditions(found: np.ndarray, n: int, spec: ImageSpec, what: str) -> Tensor:
+    size = len(spec.conditions)
+    if found.dtype.kind not in "biuf" or found.shape not in {(size,), (n, size)}:
+        named = ", ".join(spec.conditions[:10]) + (", …" if size > 10 else "")
+        raise UsageError(
+            f"{what}: label must be {size} numbers per sample ({named}), got {found.dtype} {list(found.shape)}."
+        )
+    return torch.from_numpy(np.broadcast_to(found.astype(np.float32), (n, size)).copy())
 
 
 def whole(value: Any, what: str, least: int = 0) -> int:

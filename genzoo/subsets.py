@@ -18,7 +18,7 @@ def subset_rows(count: int, n: int, seed: int, labels: Tensor | None = None, *, 
         count: Number of images, N.
         n: How many are drawn; all of them where N is not more.
         seed: Of the draw, a pure function of its arguments.
-        labels: int64 ``[N]`` or None.
+        labels: int64 ``[N]`` or None; vectors of conditions, which are no classes, make no difference.
         leave: Leave at least one image of every class, if ``n`` are then left to draw: for a division of the images.
 
     Returns:
@@ -35,7 +35,7 @@ def subset_rows(count: int, n: int, seed: int, labels: Tensor | None = None, *, 
     if n >= count:
         return torch.arange(count)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    if labels is not None:
+    if labels is not None and labels.dim() == 1:
         # Numbered by rank, so that nothing grows with the largest label.
         _, classes, counts = labels.cpu()[order].unique(return_inverse=True, return_counts=True)
         grouped = classes.argsort(stable=True)

@@ -70,12 +70,19 @@ class ImageSpec:
         classes: Number of labels, None where there are none.
         levels: Number of grey levels a pixel takes (256 for 8 bits, 2 when binarized), None if continuous.
         class_names: One name a class, for figures.
+        conditions: Names of the numbers that a label is a vector of, such as attributes of a face; empty for classes.
     """
 
     shape: Shape
     classes: int | None = None
     levels: int | None = 256
     class_names: tuple[str, ...] | None = None
+    conditions: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether images have labels, classes or vectors of conditions."""
+        return self.classes is not None or bool(self.conditions)
 
     @property
     def channels(self) -> int:
@@ -116,7 +123,7 @@ class Batch:
 
     Args:
         image: float ``[B, C, H, W]`` in [0, 1].
-        label: int64 ``[B]`` or None.
+        label: int64 ``[B]``, or float ``[B, C]`` where it is a vector of the image's conditions; None without labels.
         factors: ``[B, F]`` ground-truth factors or None.
     """
 
@@ -164,7 +171,7 @@ class Split:
 
     Args:
         images: ``[N, C, H, W]``, uint8 (0–255, read as value/255) or float in [0, 1].
-        labels: int64 ``[N]`` or None.
+        labels: int64 ``[N]``, or float32 ``[N, C]`` of conditions, or None.
         factors: int64 ``[N, F]`` indices of ground-truth factor values, or None.
         pages: Those of ``images`` where they lie in a file and are read as they are asked for; None in memory.
         drawn_from: How many images there were before `subset` or `at` left some out; None where all are there.

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import image as mpl_image
+from PIL import Image
 
 from genzoo.errors import UsageError
+from genzoo.interfaces import Animation, Page
 from genzoo.parts import figures
+from genzoo.parts.drawings import contents, save_drawing
 from genzoo.types import ImageSpec
 
 # Machado, Oliveira and Fernandes 2009, A physiologically-based model for simulation of color vision deficiency,
@@ -132,8 +135,8 @@ def test_a_figure_saved_by_hand_is_in_the_house_style_too(tmp_path):
     assert sizes == {figures.STYLE["xtick.labelsize"]}
 
 
-def test_save_figure_writes_each_format_beside_the_path(tmp_path):
-    files = figures.save_figure(plot(), tmp_path / "v1.5-samples", ("png", "svg"))
+def test_a_figure_is_written_in_each_format_beside_the_path(tmp_path):
+    files = save_drawing(plot(), tmp_path / "v1.5-samples", ("png", "svg"))
     assert [file.name for file in files] == ["v1.5-samples.png", "v1.5-samples.svg"]
     assert sorted(tmp_path.iterdir()) == sorted(files)
     pixels = mpl_image.imread(files[0])
@@ -144,8 +147,33 @@ def test_save_figure_writes_each_format_beside_the_path(tmp_path):
 
 def test_an_unknown_format_writes_nothing(tmp_path):
     with pytest.raises(UsageError, match="gif"):
-        figures.save_figure(plot(), tmp_path / "x", ("png", "gif"))
+        save_drawing(plot(), tmp_path / "x", ("png", "gif"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_animation_is_one_file_of_its_frames_and_a_page_is_written_as_it_is(tmp_path):
+    frames = [figures.new_figure(1.5) for _ in range(3)]
+    for number, frame in enumerate(frames):
+        frame.add_subplot().plot([0, number])
+    (moving,) = save_drawing(Animation(frames, seconds=0.25), tmp_path / "moving", ("png", "svg"))
+    assert moving.name == "moving.gif"
+    with Image.open(moving) as image:
+        assert (image.n_frames, image.info["loop"], image.info["duration"]) == (3, 0, 250)
+        assert image.size[0] == figures.WIDTH * figures.DPI
+        shown = []
+        for number in range(3):
+            image.seek(number)
+            shown.append(image.convert("RGB").tobytes())
+        assert len(set(shown)) == 3
+    assert contents(Animation(frames, seconds=0.25))["gif"] == moving.read_bytes()
+    (page,) = save_drawing(Page("<title>ü</title>"), tmp_path / "page")
+    assert (page.name, page.read_text(encoding="utf-8")) == ("page.html", "<title>ü</title>")
+
+
+@pytest.mark.parametrize("make", [lambda: Animation([]), lambda: Animation([figures.new_figure(1)], 0.001)])
+def test_an_animation_that_shows_nothing_is_refused(make):
+    with pytest.raises(UsageError, match="animation: "):
+        make()
 
 
 def test_smallest_text_measures_what_is_shown():

@@ -81,7 +81,7 @@ def build(plan: Plan, dataset: Dataset | None = None) -> Experiment:
     likelihood: Likelihood = _construct(plan[Kind.LIKELIHOOD], Likelihood) if Kind.LIKELIHOOD in plan.parts else absent
 
     def prior(latent: LatentSpec) -> Prior:
-        _fit_prior(plan, latent, image.classes)
+        _fit_prior(plan, latent, labelled=image.labelled)
         made: Prior = _construct(plan[Kind.PRIOR], Prior, latent, image)
         _give_field(plan, made)
         return made
@@ -93,7 +93,7 @@ def build(plan: Plan, dataset: Dataset | None = None) -> Experiment:
         loss: Objective = _construct(plan[Kind.LOSS], Objective)
         _fit(plan, plan[Kind.LOSS], loss, model)
         loss.prepare(model, parts)
-    if Capability.CONDITIONAL in model.capabilities and image.classes is None:
+    if Capability.CONDITIONAL in model.capabilities and not image.labelled:
         raise IncompatibleError(
             f"compose: the model {plan.model.name} is conditional and needs labels, which the dataset "
             f"{plan[Kind.DATASET].name} has not.",
@@ -167,7 +167,7 @@ def _fit(plan: Plan, choice: Choice, part: Objective | Visualizer | Metric, mode
         raise IncompatibleError(f"{which} does not support a model that is {_join(refused)}, as {plan.model.name} is.")
 
 
-def _fit_prior(plan: Plan, latent: LatentSpec, classes: int | None) -> None:
+def _fit_prior(plan: Plan, latent: LatentSpec, *, labelled: bool) -> None:
     choice = plan[Kind.PRIOR]
     prior: type[Prior] = choice.installed.load()
     if latent.support not in prior.supports:
@@ -181,7 +181,7 @@ def _fit_prior(plan: Plan, latent: LatentSpec, classes: int | None) -> None:
             f"compose: the prior {choice.name} cannot be fitted {_WAYS[wanted]}.",
             f"Leave out --fit-prior: it is fitted {_WAYS[prior.fitted]}.",
         )
-    if prior.conditional and classes is None:
+    if prior.conditional and not labelled:
         raise IncompatibleError(
             f"compose: the prior {choice.name} needs labels, which the dataset {plan[Kind.DATASET].name} has not."
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genzoo.interfaces.dataset import Dataset
+    from genzoo.interfaces.drawing import Animation, Drawing, Page
     from genzoo.interfaces.generator import Generator, LatentGenerator
     from genzoo.interfaces.likelihood import Likelihood
     from genzoo.interfaces.loss import Loss
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from genzoo.interfaces.visualizer import Visualizer
 
 __all__ = [
+    "Animation",
     "Dataset",
+    "Drawing",
     "Generator",
     "LatentGenerator",
     "Likelihood",
@@ -32,6 +35,7 @@ __all__ = [
     "Model",
     "Network",
     "Objective",
+    "Page",
     "Parts",
     "PerImage",
     "Player",
@@ -44,7 +48,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Animation": "drawing",
     "LatentGenerator": "generator",
+    "Page": "drawing",
     "Parts": "generator",
     "PerImage": "measurement",
     "Player": "objective",

@@ -75,7 +75,7 @@ class Generator(nn.Module, ABC):
 
         Args:
             n: How many.
-            label: int64 ``[n]``; required by a conditional model.
+            label: int64 ``[n]``, or a vector of conditions for each; required by a conditional model. See `Batch`.
             seed: Seed of the draw; the global random state is put back. None draws from the global state.
             mean: Show the likelihood's mean instead of a draw from it, where the model has a likelihood.
 

@@ -132,7 +132,7 @@ class Model(LatentGenerator):
 
 
 def check_label(label: Tensor | None, image: ImageSpec) -> Tensor:
-    """The label, if it is given, int64, and of data with classes.
+    """The label, if it is given: int64 of data with classes, or a float vector ``[*, C]`` of the images' conditions.
 
     Its values are not checked, which would wait for the device: one outside of [0, classes) fails where it is used as an
     index.
@@ -142,6 +142,13 @@ def check_label(label: Tensor | None, image: ImageSpec) -> Tensor:
     """
     if label is None:
         raise UsageError("decode: label must be given for a conditional model, got None.")
+    if image.conditions:
+        if not label.is_floating_point() or label.shape[-1:] != (len(image.conditions),):
+            raise UsageError(
+                f"decode: label must be float [*, {len(image.conditions)}], one number per condition, got {label.dtype} "
+                f"{list(label.shape)}."
+            )
+        return label
     if image.classes is None:
         raise UsageError("decode: a conditional model must have a dataset with labels, got one without.")
     if label.dtype != torch.int64:

@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from genzoo.interfaces.drawing import Drawing
 from genzoo.interfaces.generator import Generator
 from genzoo.interfaces.model import Model
 from genzoo.options import Options
 from genzoo.types import ImageSpec
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from genzoo.interfaces.view import RunView
 
 
@@ -43,8 +42,11 @@ class Visualizer(ABC):
         self.options = options
 
     @abstractmethod
-    def draw(self, run: RunView) -> Mapping[str, Figure]:
-        """Figures by name; the empty name is the visualizer's own. Called under ``no_grad`` and the view's seed."""
+    def draw(self, run: RunView) -> Mapping[str, Drawing]:
+        """Figures by name; the empty name is the visualizer's own. Called under ``no_grad`` and the view's seed.
+
+        A `Page` or an `Animation` may stand for a figure.
+        """
 
     def check(self, model: Model, image: ImageSpec) -> None:
         """Refuse, before training, what will not work, by raising a `UsageError` (an optional package, a class index)."""

@@ -6,11 +6,10 @@ Every figure is `WIDTH` inches wide, so that the smallest text of `STYLE` is abo
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ import torch
 from genzoo.errors import UsageError
 from genzoo.process import without_window
 from genzoo.randomness import derive, seeded
-from genzoo.storage import replace
 from genzoo.text import visible
 from genzoo.types import ImageSpec
 
@@ -248,13 +246,13 @@ def render(figure: Figure, format: str = "png") -> bytes:
     # Dates and versions would make two files of one figure differ.
     metadata = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
     buffer = BytesIO()
-    _show_literally(figure)
+    show_literally(figure)
     with house_style():
         figure.savefig(buffer, format=format, dpi=DPI, metadata=metadata, facecolor="white")
     return buffer.getvalue()
 
 
-def _show_literally(figure: Figure) -> None:
+def show_literally(figure: Figure) -> None:
     """Class names and titles are anybody's words: no dollar sign of theirs is parsed in a `HouseFigure`, none raises in
     another, and control codes are shown as escapes."""
     texts: list[Text] = figure.findobj(Text)  # pyright: ignore[reportAssignmentType, reportArgumentType]
@@ -274,24 +272,3 @@ def _is_sound_math(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def save_figure(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Write a figure beside ``path``, one file a format.
-
-    Args:
-        figure: Any figure.
-        path: Without the extension, which each format adds.
-        formats: Of ``png`` and ``svg``.
-
-    Returns:
-        The files written.
-
-    Raises:
-        UsageError: If a format is unknown; nothing is written then.
-        StorageError: If a file cannot be written.
-    """
-    contents = [(path.with_name(f"{path.name}.{format}"), render(figure, format)) for format in formats]
-    for file, content in contents:
-        replace(file, content)
-    return [file for file, _ in contents]

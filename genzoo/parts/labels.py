@@ -1,4 +1,4 @@
-"""Conditioning on labels: one-hot vectors, as planes beside an image and as numbers beside a latent."""
+"""Conditioning on labels: vectors, one-hot for classes, as planes beside an image and as numbers beside a latent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
+from genzoo.interfaces.model import check_label
+from genzoo.types import ImageSpec
 
 
 def one_hot(label: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -35,6 +37,29 @@ def one_hot(label: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> 
                 f"Pass labels from 0 to {classes - 1}.",
             )
     return (label[..., None] == torch.arange(classes, device=label.device)).to(dtype)
+
+
+def condition_size(image: ImageSpec) -> int:
+    """How many numbers `condition` makes of a label; 0 where images have none."""
+    return len(image.conditions) or image.classes or 0
+
+
+def condition(label: Tensor | None, image: ImageSpec, dtype: torch.dtype = torch.float32) -> Tensor:
+    """What a network reads of a label: the one-hot vector of a class, or the vector of conditions as it is.
+
+    Args:
+        label: int64 ``[*]``, or float ``[*, C]`` where the images have conditions.
+        image: What one image is.
+        dtype: Of the result.
+
+    Returns:
+        ``[*, condition_size(image)]``.
+
+    Raises:
+        UsageError: If there is no label, or it is none of these.
+    """
+    label = check_label(label, image)
+    return label.to(dtype) if image.conditions else one_hot(label, image.classes or 0, dtype)
 
 
 def append_planes(image: Tensor, vector: Tensor) -> Tensor:

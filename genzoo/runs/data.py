@@ -49,17 +49,24 @@ class SpecRecord(_Shape):
     classes: int | None = None
     levels: int | None = None
     class_names: list[str] | None = None
+    conditions: list[str] = Field(default_factory=list)
 
     @classmethod
     def of(cls, spec: ImageSpec) -> SpecRecord:
         """What is recorded of an `ImageSpec`."""
         names = None if spec.class_names is None else list(spec.class_names)
-        return cls(shape=list(spec.shape), classes=spec.classes, levels=spec.levels, class_names=names)
+        return cls(
+            shape=list(spec.shape),
+            classes=spec.classes,
+            levels=spec.levels,
+            class_names=names,
+            conditions=list(spec.conditions),
+        )
 
     def spec(self) -> ImageSpec:
         """The `ImageSpec` that was recorded."""
         names = None if self.class_names is None else tuple(self.class_names)
-        return ImageSpec(tuple(self.shape), self.classes, self.levels, names)
+        return ImageSpec(tuple(self.shape), self.classes, self.levels, names, tuple(self.conditions))
 
 
 class DataRecord(_Shape):

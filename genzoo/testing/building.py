@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genzoo import estimators
 from genzoo.errors import CorruptError
-from genzoo.interfaces import Dataset, Model, Parts, Prior, Progress
+from genzoo.interfaces import Animation, Dataset, Model, Page, Parts, Prior, Progress
 from genzoo.options import NoOptions, Options
 from genzoo.randomness import seeded
 from genzoo.testing import outputs
@@ -316,10 +316,14 @@ def views_for(plugin: Any, subject: Subject, **how: Any) -> list[RunView]:
     return found
 
 
-def render(figure: Any, dpi: int = 40) -> bytes:
-    """The figure as PNG, without the metadata that names the software."""
+def render(drawing: Any, dpi: int = 40) -> bytes:
+    """A figure as PNG, without the metadata that names the software; an animation's frames likewise; a page as it is."""
+    if isinstance(drawing, Page):
+        return drawing.html.encode()
+    if isinstance(drawing, Animation):
+        return b"".join(render(frame, dpi) for frame in drawing.frames)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    drawing.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -18,7 +18,7 @@ from genzoo.interfaces.measurement import Measurement
 from genzoo.interfaces.metric import Metric
 from genzoo.interfaces.view import RunView
 from genzoo.interfaces.visualizer import Visualizer
-from genzoo.parts.figures import save_figure
+from genzoo.parts.drawings import save_drawing
 from genzoo.process import own_state
 from genzoo.randomness import derive, seeded
 
@@ -38,7 +38,7 @@ def draw(
         visualizers: By the key that names their files.
         view: The run.
         folder: Where the files go; it exists.
-        formats: ``png``, ``svg``, or both.
+        formats: Of figures, ``png``, ``svg``, or both.
 
     Returns:
         key → ``{"files": [name, …]}`` or ``{"error": "…"}``, for run.json.
@@ -51,10 +51,10 @@ def draw(
         try:
             files: list[str] = []
             with at_rest(view, f"figure:{key}"):
-                figures = visualizer.draw(view.limited_to(visualizer.reads))
-            for name, figure in figures.items():
+                drawings = visualizer.draw(view.limited_to(visualizer.reads))
+            for name, drawing in drawings.items():
                 stem = f"{key}-{name}" if name else key
-                files += [path.name for path in save_figure(figure, folder / stem, formats)]
+                files += [path.name for path in save_drawing(drawing, folder / stem, formats)]
             results[key] = {"files": files}
         except (KeyboardInterrupt, StopRequested, Interrupted):
             raise

@@ -174,15 +174,20 @@ def _repeated(among: list[bytes], rows: list[bytes]) -> float:
     "labels-as-specified",
     DATASET,
     why="Conditional models index by label; one out of range, or missing, fails in the middle of a run.",
-    mend="Give one int64 label an image, below spec.classes; spec.classes is None where there are none.",
+    mend="Give one int64 label below spec.classes, or one float32 vector of spec.conditions, per image; or neither.",
 )
 def labels_as_specified(subject: Subject) -> None:
     """Labels are int64 below the spec's number of classes, one an image; there are none where the spec has none."""
     dataset, found = splits(subject)
     spec: ImageSpec = dataset.spec
     for name, split in found.items():
+        if spec.conditions and split.labels is not None:
+            expect(split.labels.dtype == torch.float32, "float32 conditions", split.labels.dtype)
+            shape = [len(split), len(spec.conditions)]
+            expect(list(split.labels.shape) == shape, f"{shape}", list(split.labels.shape))
+            continue
         if spec.classes is None or split.labels is None:
-            missing = spec.classes is None and split.labels is None
+            missing = not spec.labelled and split.labels is None
             expect(missing, "labels if, and only if, the spec has classes", f"classes {spec.classes}, {name} otherwise")
             continue
         expect(split.labels.dtype == torch.int64, "int64 labels", split.labels.dtype)

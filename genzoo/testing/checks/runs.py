@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from genzoo.errors import UsageError
+from genzoo.interfaces import Animation, Page
 from genzoo.testing.bench import COLOUR, GREY, ODD
 from genzoo.testing.building import agree, difference, first_view, render, views_for
 from genzoo.testing.checking import CheckFailure, check, expect
@@ -23,6 +24,17 @@ def perform(plugin: Any, view: Any) -> Any:
     """What it makes of a run, called as the host calls it: figures, or numbers."""
     with torch.no_grad():
         return plugin.draw(view) if hasattr(plugin, "draw") else plugin.evaluate(view)
+
+
+def figures_of(drawings: Any) -> dict[str, Any]:
+    """The figures of what a visualizer drew, frames of animations among them; pages are left out."""
+    found: dict[str, Any] = {}
+    for name, drawing in drawings.items():
+        if isinstance(drawing, Animation):
+            found |= {f"{name} frame {number}": frame for number, frame in enumerate(drawing.frames)}
+        elif not isinstance(drawing, Page):
+            found[name] = drawing
+    return found
 
 
 def _trace(made: Any) -> dict[str, Any]:

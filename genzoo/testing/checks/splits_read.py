@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from genzoo.interfaces import Dataset, Measurement, RunView
+from genzoo.interfaces import Dataset, Measurement, Page, RunView
 from genzoo.options import NoOptions
 from genzoo.testing.building import first_view
 from genzoo.testing.checking import check, expect
-from genzoo.testing.checks.runs import BOTH, perform
+from genzoo.testing.checks.runs import BOTH, figures_of, perform
 from genzoo.testing.subject import Subject
 from genzoo.types import ImageSpec, Split
 
@@ -65,11 +65,12 @@ def watched(view: RunView) -> tuple[RunView, set[str]]:
 
 
 def words(made: Any, plugin: Any) -> str:
-    """All that is written on figures, or said of numbers, in lower case."""
+    """All that is written on figures and pages, or said of numbers, in lower case."""
     found: list[str] = [getattr(plugin, "protocol", "") or ""]
     if isinstance(made, Measurement):
         found.append(made.protocol)
-    for name, figure in made.items():
+    found += [drawing.html for drawing in made.values() if isinstance(drawing, Page)]
+    for name, figure in figures_of(made).items():
         found.append(name)
         if not isinstance(figure, (int, float)):
             from matplotlib.text import Text

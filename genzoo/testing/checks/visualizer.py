@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from genzoo.interfaces import Animation, Page
 from genzoo.testing.building import first_view, render
 from genzoo.testing.checking import check, expect
-from genzoo.testing.checks.runs import perform
+from genzoo.testing.checks.runs import figures_of, perform
 from genzoo.testing.subject import Subject
 from genzoo.testing.writes import files_written
 from genzoo.types import Kind
@@ -23,9 +24,13 @@ VISUALIZER = Kind.VISUALIZER
 _NAME = re.compile(r"([a-z0-9]+(-[a-z0-9]+)*)?")
 
 
-def _figures(subject: Subject) -> dict[Any, Any]:
+def _drawings(subject: Subject) -> dict[Any, Any]:
     plugin = subject.build()
     return dict(perform(plugin, first_view(plugin, subject)))
+
+
+def _figures(subject: Subject) -> dict[str, Any]:
+    return figures_of(_drawings(subject))
 
 
 def _pixels(figure: Any) -> np.ndarray:
@@ -38,14 +43,15 @@ def _pixels(figure: Any) -> np.ndarray:
     "draws-figures",
     VISUALIZER,
     why="Core writes a file for each figure returned, and reports exactly those.",
-    mend="Return a mapping from names to matplotlib figures; the empty name is the visualizer's own.",
+    mend="Return a mapping from names to matplotlib figures, pages or animations; the empty name is the visualizer's own.",
 )
 def draws_figures(subject: Subject) -> None:
-    """It returns at least one figure, each a matplotlib Figure."""
-    figures = _figures(subject)
-    expect(figures, "a figure at least", "none")
-    for name, figure in figures.items():
-        expect(isinstance(figure, Figure), "a matplotlib Figure", f"{type(figure).__name__} at {name!r}")
+    """It returns at least one drawing, each a matplotlib Figure, a `Page` or an `Animation`."""
+    drawings = _drawings(subject)
+    expect(drawings, "a figure at least", "none")
+    for name, drawing in drawings.items():
+        known = isinstance(drawing, (Figure, Page, Animation))
+        expect(known, "a matplotlib Figure", f"{type(drawing).__name__} at {name!r}")
 
 
 @check(
@@ -56,7 +62,7 @@ def draws_figures(subject: Subject) -> None:
 )
 def figure_names_safe(subject: Subject) -> None:
     """Figure names are kebab-case or empty."""
-    for name in _figures(subject):
+    for name in _drawings(subject):
         expect(isinstance(name, str) and _NAME.fullmatch(name), "a kebab-case name", repr(name))
 
 
@@ -97,7 +103,10 @@ def not_blank(subject: Subject) -> None:
     mend="Set a title, a suptitle or axis labels.",
 )
 def says_what_it_shows(subject: Subject) -> None:
-    """Each figure has a title or axis labels."""
+    """Each figure has a title or axis labels, and each page a title."""
+    for name, drawing in _drawings(subject).items():
+        if isinstance(drawing, Page):
+            expect(re.search(r"<title>\s*[^\s<]", drawing.html), f"a title on the page {name!r}", "none")
     for name, figure in _figures(subject).items():
         words = [figure.get_suptitle()]
         for axes in figure.axes:

@@ -13,7 +13,7 @@ import torch
 from genzoo.interfaces import RunView
 from genzoo.testing.building import first_view
 from genzoo.testing.checking import NotApplicable, check, expect
-from genzoo.testing.checks.runs import perform
+from genzoo.testing.checks.runs import figures_of, perform
 from genzoo.testing.checks.visualizer import VISUALIZER
 from genzoo.testing.subject import Subject
 from genzoo.types import Capability
@@ -49,7 +49,7 @@ def lines_are_of_their_split(subject: Subject) -> None:
     """A line labelled train or test is not that of the other split."""
     plugin = subject.build()
     view = first_view(plugin, subject)
-    for figure in perform(plugin, view).values():
+    for figure in figures_of(perform(plugin, view)).values():
         for axes in figure.axes:
             for line in axes.get_lines():
                 label = str(line.get_label()).lower()
@@ -89,7 +89,7 @@ def _changed(subject: Subject) -> tuple[Any, Any, Any]:
         plugin = subject.build()
         view = first_view(plugin, subject)
         runs = (view, _with_row(view, 0), _with_row(view, -1))
-        plain, first, last = (dict(perform(plugin, item)) for item in runs)
+        plain, first, last = (figures_of(perform(plugin, item)) for item in runs)
         return plain, first, last
 
     return subject.kept("figures of other histories", make)
@@ -169,7 +169,7 @@ def cells_are_of_their_class(subject: Subject) -> None:
     model: Any = view.model
     for name in ("sample", "decode", "generate"):
         setattr(model, name, _painting(getattr(model, name), model, classes))
-    for figure in perform(plugin, view).values():
+    for figure in figures_of(perform(plugin, view)).values():
         for axes in figure.axes:
             shown = {_class_of(image.get_array(), classes) for image in axes.get_images()}
             titles = [axes.get_title(where) for where in ("left", "center", "right")] + [axes.get_ylabel()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ import torch
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from genzoo.interfaces import Visualizer
+from genzoo.interfaces import Animation, Page, Visualizer
 from genzoo.types import Capability
 from wrong_plugins.ledger import right, wrong
 
@@ -252,9 +253,11 @@ class NamesItsClasses(Classes):
 
 @right()
 class TwoFigures(First):
-    """A visualizer that draws two figures."""
+    """A visualizer that draws two figures, an animation of two more, and a page."""
 
     note: ClassVar = "two"
 
     def draw(self, run):
-        return {"first": self.figure(run), "second": self.figure(run)}
+        moving = Animation([self.figure(run), self.figure(run)])
+        page = Page(f"<!doctype html><title>{escape(run.title)}</title><p>{self.figure(run).get_suptitle()}")
+        return {"first": self.figure(run), "second": self.figure(run), "moving": moving, "page": page}

@@ -10,9 +10,8 @@ from torch.distributions import Distribution
 
 from genzoo.errors import IncompatibleError
 from genzoo.interfaces import Model, Parts
-from genzoo.interfaces.model import check_label
 from genzoo.parts.gaussian import diagonal_normal
-from genzoo.parts.labels import append_planes, append_vector, one_hot
+from genzoo.parts.labels import append_planes, append_vector, condition, condition_size
 from genzoo.parts.leading import over_leading
 from genzoo.types import Batch, Capability, Context, Encoding, Latent, LatentSpec
 from genzoo_cvae.options import CVAEOptions
@@ -23,7 +22,8 @@ class CVAE(Model):
 
     .. math:: q(z|x,c) = \mathcal N(\mu(x,c), \mathrm{diag}\,\sigma^2(x,c)), \qquad x \sim p(x|z,c), \quad z \sim p(z)
 
-    The label's one-hot vector is spread over one plane a class beside the image, and stands behind z for the decoder.
+    The label's one-hot vector, or its vector of conditions, is spread over one plane per number beside the image, and stands
+    behind z for the decoder.
     With the default standard-normal prior p(z) does not know the class, so that z is left with style (equations 27 to
     29 of the report).
 
@@ -53,17 +53,17 @@ class CVAE(Model):
 
     def __init__(self, options: CVAEOptions, parts: Parts) -> None:
         super().__init__(options, parts)
-        if self.image.classes is None:
+        if not self.image.labelled:
             raise IncompatibleError(
                 "cvae: dataset must have labels, got one without.", "Choose a labelled dataset or the model vae."
             )
-        self.classes = self.image.classes
+        self.conditions = condition_size(self.image)
         self.levels = (LatentSpec((options.latent_dim,)),)
         self.prior = parts.prior(self.levels[0])
         channels, *sides = self.image.shape
-        self.encoder = parts.network.encoder((channels + self.classes, *sides), (2 * options.latent_dim,))
+        self.encoder = parts.network.encoder((channels + self.conditions, *sides), (2 * options.latent_dim,))
         self.decoder = parts.network.decoder(
-            (options.latent_dim + self.classes,), (self.likelihood.channels(self.image), *sides)
+            (options.latent_dim + self.conditions,), (self.likelihood.channels(self.image), *sides)
         )
 
     def encode(self, batch: Batch, *, samples: int = 1, context: Context | None = None) -> Encoding:
@@ -77,12 +77,12 @@ class CVAE(Model):
     def decode(self, latents: Sequence[Tensor], label: Tensor | None = None, *, mean: bool = False) -> Distribution:
         """See `Model.decode`; labels ``[B]`` serve every sample of ``[K, B, d]``."""
         conditioned = append_vector(latents[0], self._condition(label))
-        return self.likelihood(over_leading(self.decoder, conditioned, (self.levels[0].size + self.classes,)))
+        return self.likelihood(over_leading(self.decoder, conditioned, (self.levels[0].size + self.conditions,)))
 
     def _condition(self, label: Tensor | None) -> Tensor:
-        return one_hot(check_label(label, self.image), self.classes)
+        return condition(label, self.image)
 
     def _posterior_of(self, image: Tensor) -> Distribution:
-        # A prior made of pseudo-inputs has no label for them: every class weighs the same.
-        unlabelled = image.new_full((image.shape[0], self.classes), 1 / self.classes)
+        # A prior made of pseudo-inputs has no label for them: every class, or condition, weighs the same.
+        unlabelled = image.new_full((image.shape[0], self.conditions), 1 / self.conditions)
         return diagonal_normal(self.encoder(append_planes(image, unlabelled)))

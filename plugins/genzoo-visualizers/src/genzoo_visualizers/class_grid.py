@@ -26,6 +26,7 @@ class ClassGrid(Visualizer):
     """
 
     on = LatentGenerator
+    needs_labels = True
     requires = frozenset({Capability.CONDITIONAL})
     options: ClassGridOptions
 

@@ -28,6 +28,7 @@ class ClassInterpolation(Visualizer):
         Figure 5, top rows, of the report.
     """
 
+    needs_labels = True
     requires = frozenset({Capability.CONDITIONAL, Capability.REAL_LATENT})
     options: ClassInterpolationOptions
 

@@ -29,6 +29,7 @@ class ClassSwap(Visualizer):
     """
 
     on = LatentGenerator
+    needs_labels = True
     requires = frozenset({Capability.CONDITIONAL})
     options: ClassSwapOptions
 

@@ -88,12 +88,16 @@ class Interpolation(Visualizer):
         if is_conditional(run.model) and pool.label is not None:
             first, second = pool.label[ends].unbind(1)
             half = torch.arange(steps, device=run.device) < steps / 2
-            labels = torch.where(half, first[:, None], second[:, None]).flatten()
+            labels = torch.stack([second, first], 1)[:, half.long()].flatten(0, 1)
         made = decode_images(run.model, points, labels).unflatten(0, (len(pairs), steps))
         images = pool.image[ends].cpu()
         cells = torch.cat([images[:, :1], made, images[:, 1:]], dim=1)
         names = class_names(run.image)
-        classes = [] if pool.label is None else [(names[a], names[b]) for a, b in pool.label[ends].tolist()]
+        classes = (
+            []
+            if pool.label is None or pool.label.dim() > 1
+            else [(names[a], names[b]) for a, b in pool.label[ends].tolist()]
+        )
         return image_grid(
             cells.flatten(0, 1),
             steps + 2,
@@ -109,4 +113,4 @@ class Interpolation(Visualizer):
 
 def _differ(pool: Batch, start: int, end: int) -> bool:
     """Whether two images are two, and of two classes where there are labels."""
-    return start != end and (pool.label is None or bool(pool.label[start] != pool.label[end]))
+    return start != end and (pool.label is None or not torch.equal(pool.label[start], pool.label[end]))

@@ -31,15 +31,13 @@ class Samples(Visualizer):
         count, columns = self.options.count, min(self.options.columns, self.options.count)
         mean = self.options.pixels == "mean"
         with drawing(run.seed, "samples"):
-            labels = (
-                torch.arange(count, device=run.device) % class_count(run.image) if is_conditional(run.model) else None
-            )
+            labels = _labels(run, count) if is_conditional(run.model) else None
             parts = [
                 run.model.sample(len(part), None if labels is None else labels[part[0] : part[-1] + 1], mean=mean).cpu()
                 for part in torch.arange(count).split(_CHUNK)
             ]
             names: list[str] = []
-            if labels is not None and columns % class_count(run.image) == 0:
+            if labels is not None and labels.dim() == 1 and columns % class_count(run.image) == 0:
                 names = [class_names(run.image)[label] for label in labels[:columns].tolist()]
             figure = image_grid(
                 torch.cat(parts),
@@ -49,3 +47,12 @@ class Samples(Visualizer):
                 column_names=names,
             )
             return {"": figure}
+
+
+def _labels(run: RunView, count: int) -> torch.Tensor:
+    """Labels of ``count`` samples: the classes in turn, or the conditions of test images."""
+    if not run.image.conditions:
+        return torch.arange(count, device=run.device) % class_count(run.image)
+    of_images = run.batch(count).label
+    assert of_images is not None
+    return of_images[torch.arange(count) % len(of_images)]

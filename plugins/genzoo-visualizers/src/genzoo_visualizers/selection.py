@@ -37,7 +37,7 @@ def examples(run: RunView, count: int, split: str = "test") -> Batch:
     There are fewer where the split has fewer. A class that has run out is passed over.
     """
     pool = run.shuffled(max(count, _POOL), split)
-    if pool.label is None:
+    if pool.label is None or pool.label.dim() > 1:
         return pool[:count]
     # Stable sort by (how often the class came before, class).
     labels = pool.label.cpu()
@@ -51,7 +51,7 @@ def examples(run: RunView, count: int, split: str = "test") -> Batch:
 
 def first_of_class(batch: Batch, label: int) -> int | None:
     """Where the first image of a class is, None if there is none."""
-    if batch.label is None:
+    if batch.label is None or batch.label.dim() > 1:
         return None
     found = (batch.label == label).nonzero()
     return int(found[0]) if len(found) else None

@@ -42,6 +42,8 @@ class Traversal(Visualizer):
 
     def check(self, model: Model, image: ImageSpec) -> None:
         """See `Visualizer.check`."""
+        if is_conditional(model):
+            class_count(image)
         if self.options.label is None:
             return
         if not is_conditional(model):
