@@ -16,7 +16,7 @@ from genzoo.interfaces import Dataset, Model, RunView
 from genzoo.options import NoOptions
 from genzoo.parts.latents import Codes, Scale
 from genzoo.testing.reference import PlainModel, reference_parts
-from genzoo.types import Capability, Encoding, ImageSpec, Latent, LatentSpec, Split
+from genzoo.types import Capability, Encoding, ImageSpec, Latent, LatentSpec, Report, Split
 from genzoo_visualizers import projection, selection
 from genzoo_visualizers.axes import ranked
 from genzoo_visualizers.class_interpolation import ClassInterpolation
@@ -460,3 +460,31 @@ def test_latents_farthest_apart_are_spread_and_distinct():
     codes = torch.randint(0, 3, (10, 4), generator=torch.Generator().manual_seed(0))
     assert len(selection.farthest_apart(codes, 10).unique()) == 10
     assert len(selection.farthest_apart(codes, 4).unique()) == 4
+
+
+def panels(history: list[dict[str, Any]], *reports: Report) -> list[str]:
+    figure = TrainingCurves(TrainingCurvesOptions()).draw(view(PlainOf(), history=history, reports=reports))[""]
+    titles = [axes.get_title("left").partition("\n")[0] for axes in figure.axes]
+    return [title for title in titles if title]
+
+
+def reported(*rows: dict[str, float]) -> list[dict[str, Any]]:
+    return [{"epoch": number, "train": row, "test": row} for number, row in enumerate(rows, 1)]
+
+
+def test_training_curves_draw_what_a_run_reports_and_what_varies() -> None:
+    losses = (Report("distortion", "D"), Report("rate", "R"), Report("elbo", "ELBO"))
+    ordinary = reported(
+        {"distortion": 9.0, "rate": 1.0, "elbo": -10.0}, {"distortion": 8.0, "rate": 2.0, "elbo": -10.5}
+    )
+    assert panels(ordinary, *losses) == ["Distortion D", "Rate R", "Ratio D / R"]
+    assert panels(ordinary) == ["Distortion D", "Rate R", "Ratio D / R"], "a bare model reports as a loss does"
+    for row in ordinary:
+        row["train"]["critic"] = 0.1 * row["epoch"]
+    assert panels(ordinary, *losses, Report("critic", "Critic")) == ["Distortion D", "Rate R", "Critic"]
+    pixels = reported({"distortion": 0.0, "rate": 9.0, "elbo": -9.0}, {"distortion": 0.0, "rate": 8.0, "elbo": -8.0})
+    assert panels(pixels, *losses) == ["R", "ELBO"]
+    game = (Report("real", "Real"), Report("generated", "Generated"), Report("hidden", "Hidden", shown=False))
+    first, second = {"real": 0.5, "generated": 0.5, "hidden": 1.0}, {"real": 0.6, "generated": 0.4, "hidden": 2.0}
+    assert panels(reported(first, second), *game) == ["Real", "Generated"]
+    assert panels(reported(first), *game) == ["Real", "Generated"], "where nothing varies yet, all"

@@ -26,7 +26,7 @@ _WARM_UP = "#f2ecd9"
 
 
 class TrainingCurves(Visualizer):
-    """Distortion, rate and their ratio by epoch, for train and test; of another objective what it reports.
+    """Distortion, rate and their ratio by epoch, for train and test; of another objective what it reports and what varies.
 
     Epochs in which β is below its greatest value are shaded, and β is drawn over the rate.
 
@@ -103,14 +103,23 @@ class TrainingCurves(Visualizer):
 
 
 def _panels(run: RunView) -> Sequence[tuple[str, str, str]]:
-    """Key, title and unit of each panel."""
+    """Key, title and unit of each panel: what the run reports and what varies, three at most."""
     reports = [report for report in run.reports if report.shown]
-    if not reports or {"distortion", "rate"} <= {report.name for report in reports}:
-        return _PANELS
-    return [
+    declared = [
         (report.name, report.label or report.name, "nats per image" if report.unit == "nats" else report.unit)
-        for report in reports[:3]
+        for report in reports
     ]
+    varying = [panel for panel in declared if _varies(run.history, panel[0])]
+    if not reports or {"distortion", "rate"} <= {key for key, _, _ in varying}:
+        own = [panel for panel in varying if panel[0] not in {"distortion", "rate", "elbo"}]
+        return [*_PANELS[:2], *own[:1]] if own else _PANELS
+    return (varying or declared)[:3]
+
+
+def _varies(history: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """Whether a number differs between epochs, or between train and test."""
+    values = {_number((row.get(split) or {}).get(key)) for row in history for split, _, _ in _SPLITS}
+    return len({value for value in values if math.isfinite(value)}) > 1
 
 
 def _number(value: Any) -> float:
