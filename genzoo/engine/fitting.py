@@ -58,7 +58,7 @@ def top_latents(model: Any, batch: Batch) -> Tensor:
 
 def can_be_kept(model: Generator, dataset: Dataset) -> bool:
     """Whether the latents of an image are the same at every step: deterministic codes of images that nothing changes."""
-    return Capability.DETERMINISTIC_POSTERIOR in model.capabilities and type(dataset).transform is Dataset.transform
+    return Capability.DETERMINISTIC_POSTERIOR in model.capabilities and not dataset.transforms
 
 
 def codes_of(

@@ -24,7 +24,10 @@ _CLASSES: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def make_optimizer(
-    train: TrainOptions, parameters: Iterable[nn.Parameter], betas: tuple[float, float] | None = None
+    train: TrainOptions,
+    parameters: Iterable[nn.Parameter],
+    betas: tuple[float, float] | None = None,
+    whose: str = "there",
 ) -> torch.optim.Optimizer:
     """The optimizer that the options name, fused where torch has a fused one.
 
@@ -32,6 +35,7 @@ def make_optimizer(
         train: Names it; learning rate and weight decay.
         parameters: Those without a gradient are left out.
         betas: Adam's; an optimizer that has none does without.
+        whose: Whose they are, for the refusal.
 
     Raises:
         UsageError: If no parameter takes a gradient.
@@ -44,7 +48,7 @@ def make_optimizer(
     trained = [p for p in parameters if p.requires_grad]
     if not trained:
         raise UsageError(
-            "run: there must be parameters to train, got none.",
+            f"run: {whose} must {'be' if whose == 'there' else 'have'} parameters to train, got none.",
             "Choose a model, a prior or a loss that has some, or fit a prior (`genzoo list prior`).",
         )
     return kind(trained, lr=train.lr, weight_decay=train.weight_decay, **more)  # pyright: ignore[reportCallIssue]

@@ -111,7 +111,12 @@ class Stage:
             player.name: Turn(
                 player,
                 GuardedStep(
-                    make_optimizer(self.options, player.parameters, player.betas),
+                    make_optimizer(
+                        self.options,
+                        player.parameters,
+                        player.betas,
+                        "there" if len(players) == 1 else f"the player {player.name}",
+                    ),
                     self.options.clip_grad,
                     self.workers,
                     guard,

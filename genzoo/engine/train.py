@@ -282,9 +282,9 @@ class Trainer:
                 raise Interrupted(stop.signum, f"run: stopped by signal {stop.signum} at {where}.") from None
 
     def _measure_fitted(self, signals: Signals) -> None:
-        """The loss on test images, now that the prior is fitted, where the prior has a density for it."""
+        """The loss on test images, now that the prior is fitted, where the prior has a density, or a bound on it."""
         assert self._prior is not None
-        if self._prior.density != "exact":
+        if self._prior.density not in ("exact", "bound"):
             return
         values = self.experiment.schedule.at(self.first.last_progress)
         with self.shown_weights():
@@ -299,7 +299,12 @@ class Trainer:
                 workers=self.workers,
                 arithmetic=full_float32,
             )
-        row = {"kind": "fitted", "epoch": self.state.epochs_done, "step": self.state.step}
+        row = {
+            "kind": "fitted",
+            "epoch": self.state.epochs_done,
+            "step": self.state.step,
+            "density": self._prior.density,
+        }
         self.listener.fitted({**row, "quantities": values, "test": test})
 
     def row_head(self, stage: Stage, epoch: int) -> dict[str, Any]:

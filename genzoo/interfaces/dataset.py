@@ -73,6 +73,11 @@ class Dataset(ABC):
         """Change a batch of images ``[B, C, H, W]`` in [0, 1] as it is drawn; the random state is seeded by the engine."""
         return image
 
+    @property
+    def transforms(self) -> bool:
+        """Whether `transform` changes images; where it does not, what is computed of them once may be kept."""
+        return type(self).transform is not Dataset.transform
+
     def names(self, split: str) -> Sequence[str] | None:
         """What the images of a split are called, one name an image in the split's order; None where they have no names."""
         return None

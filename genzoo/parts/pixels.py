@@ -77,6 +77,13 @@ class PixelDataset(Dataset):
             case _:
                 return images
 
+    @property
+    def transforms(self) -> bool:
+        """See `Dataset.transforms`: augmented and dynamically binarized images are."""
+        options = self.pixel_options
+        changed = type(self).transform is not PixelDataset.transform
+        return changed or bool(options.shift) or options.flip or options.binarize == "dynamic"
+
     def transform(self, image: Tensor, *, training: bool) -> Tensor:
         """See `Dataset.transform`; training images are augmented and drawn anew, others always give the same result."""
         if training:

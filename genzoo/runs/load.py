@@ -93,10 +93,10 @@ def load_run(
         PluginError: If a plugin of the run is absent or broken.
     """
     if best and not (folder.checkpoints / BEST).is_file():
-        raise UsageError(
-            f"run: {folder.path} has no best checkpoint, since it holds no images out to choose one.",
-            "Leave --best out; `genzoo run --holdout N` keeps one.",
-        )
+        why, way_out = "it holds no images out to choose one", "; `genzoo run --holdout N` keeps one."
+        if folder.record().get("headline", "") is None:
+            why, way_out = "its objective has no number that tells a better epoch", "."
+        raise UsageError(f"run: {folder.path} has no best checkpoint, since {why}.", "Leave --best out" + way_out)
     if not has_checkpoint(folder.checkpoints):
         raise UsageError(
             f"run: {folder.path} has no checkpoint yet.", "Wait for its first epoch, or resume it with `--resume`."

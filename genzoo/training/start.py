@@ -178,7 +178,7 @@ def resume(
                     )
                     return Outcome(folder, job.last_row(), record.get("verdict", ""))
                 kept = resolved.recipe().model_copy(update={"train": before.train})
-                _keep(folder, record, resolved, kept, {**resumed, "step": job.trainer.state.step})
+                _keep(folder, record, resolved, kept, {**resumed, "step": job.trainer.total_steps_taken})
                 return job.add(figures, numbers)
             _refuse_fewer(before, resolved, job.trainer.state)
             prior = job.trainer.state.prior
@@ -189,7 +189,7 @@ def resume(
                     f"{folder.metrics_file} has the numbers of {there} of {trained} epochs; the others are lost."
                 )
         told += job.warn_of_machine(record.get("settings", {}))
-        resumed |= {"step": job.trainer.state.step, "warnings": told}
+        resumed |= {"step": job.trainer.total_steps_taken, "warnings": told}
         _keep(folder, {**record, "status": "running"}, resolved, resolved.recipe(), resumed)
         lead(workers, folder.path, checkpoint)
         return job.run(fresh=checkpoint is None)

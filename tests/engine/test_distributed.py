@@ -24,7 +24,10 @@ from genzoo.recipe import TrainOptions
 from genzoo.training.follow import coupled_by_process
 
 from .conftest import only_run, resolved, same_rows, same_weights
-from .together_options import TWO, VAE
+from .together_options import FACTOR, TWO, VAE
+
+RESUMED = ["", "gan-", "after-"]
+"""Of one player, of two, and of two stages: runs that are stopped and resumed."""
 
 SCRIPT = Path(__file__).parent / "together.py"
 
@@ -99,14 +102,16 @@ class TestTwoProcesses:
             assert (spoilt, rest) == ([5.0, 5.0], [4.0]), "a share of no images counts for nothing, finite or not"
             assert (notes["gathered"], notes["told"]) == ([0, 1], "of 0")
 
+    @pytest.mark.parametrize(("run", "more"), [("curve", []), ("factor", FACTOR)])
     def test_the_curve_is_that_of_one_process(
-        self, launched: Launched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, launched: Launched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: str, more: list[str]
     ) -> None:
+        """Also with a critic, whose term weighs nothing here, since each process permutes its own share."""
         monkeypatch.setattr(
             DiagonalNormal, "rsample", lambda self, shape=(): self.mean.expand(*shape, *self.mean.shape)
         )
-        assert execute([*VAE, *TWO, "--out", str(tmp_path)]) == 0
-        alone, together = only_run(tmp_path), only_run(launched.root / "curve")
+        assert execute([*VAE, *TWO, *more, "--out", str(tmp_path)]) == 0
+        alone, together = only_run(tmp_path), only_run(launched.root / run)
         rows = list(zip(alone.rows(), together.rows(), strict=True))
         assert len(rows) == 2
         for one, two in rows:
@@ -121,23 +126,39 @@ class TestTwoProcesses:
         assert len(list((launched.root / "curve").glob("vae/*"))) == 1
         assert launched.out.count(f"Run folder: {folder.path}") == 1
         assert launched.err.count(str(folder.path)) == launched.err.count(f"run folder {folder.path}") + 1  # figures
-        assert launched.err.count("stopped by signal 15") == 1
+        assert launched.err.count("stopped by signal 15") == len(RESUMED)
         assert launched.err.count("beta-tc couples the images of a batch") == 1
 
     def test_weights_stay_equal(self, launched: Launched) -> None:
         """Also of a model that changes its own buffers after each step, and of a prior that is fitted afterwards."""
         one, two = launched.notes
-        assert one["codes"] == two["codes"] == {"curve": 0, "vq": 0, "tc": 0, "whole": 0, "stopped": 143, "resumed": 0}
+        assert (
+            one["codes"]
+            == two["codes"]
+            == {
+                **dict.fromkeys(("curve", "factor", "vq", "tc"), 0),
+                **{
+                    f"{run}{end}": 143 if end == "stopped" else 0
+                    for run in RESUMED
+                    for end in ("whole", "stopped", "resumed")
+                },
+            }
+        )
         assert one["weights"] == two["weights"]
         assert [row["kind"] for row in only_run(launched.root / "vq").rows()] == ["epoch", "prior", "prior", "fitted"]
 
+    @pytest.mark.parametrize("run", RESUMED)
     def test_a_signal_to_one_stops_all_at_the_same_step_and_the_run_goes_on_as_if_never_stopped(
-        self, launched: Launched
+        self, launched: Launched, run: str
     ) -> None:
         one, two = launched.notes
-        assert 0 < one["steps"]["stopped"] == two["steps"]["stopped"] < one["steps"]["whole"]
-        whole, resumed = only_run(launched.root / "whole"), only_run(launched.root / "stopped")
-        assert resumed.record()["resumed"][0]["step"] == one["steps"]["stopped"]
+        stopped = one["steps"][f"{run}stopped"]
+        assert 0 < stopped == two["steps"][f"{run}stopped"] < one["steps"][f"{run}whole"]
+        whole, resumed = only_run(launched.root / f"{run}whole"), only_run(launched.root / f"{run}stopped")
+        assert resumed.record()["resumed"][0]["step"] == stopped
+        if run == "after-":
+            assert stopped > whole.rows("epoch")[-1]["step"], "it was stopped before the second stage"
+            assert len(whole.rows("prior")) == 1
         assert same_rows(whole, resumed)
         assert same_weights(whole, resumed)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from genzoo.compose.plan import plan
+from genzoo.engine.optimizer import GuardedStep
 from genzoo.errors import Interrupted, UsageError
 from genzoo.host.host import host
 from genzoo.recipe import read_recipe
@@ -84,7 +89,7 @@ def test_interrupted_at_any_moment_and_resumed_is_never_interrupted(
     tmp_path: Path, stop_at: Callable[[int | None], None], changes: dict[str, object]
 ) -> None:
     whole = finished(tmp_path / "whole", **changes)
-    moments = 0
+    moments, steps = 0, set[int]()
     while True:
         out = tmp_path / f"at-{moments}"
         stop_at(moments)
@@ -99,10 +104,59 @@ def test_interrupted_at_any_moment_and_resumed_is_never_interrupted(
         stop_at(None)
         resume(folder, host())
         assert folder.record()["status"] == "finished"
+        steps.add(folder.record()["resumed"][-1]["step"])
         assert same_rows(whole, folder), f"rows differ after a stop at moment {moments}"
         assert same_weights(whole, folder), f"weights differ after a stop at moment {moments}"
         moments += 1
-    assert moments >= 10, "the run was not interrupted at its steps"
+    taken = max(row["step"] for row in whole.rows())
+    assert steps == set(range(taken + 1)), "the run was not interrupted at each of its steps"
+
+
+def kill_after(turns: int) -> None:
+    """Kill this process once so many turns of players were taken, and before anything else is done."""
+    genuine, taken = GuardedStep.__call__, count(1)
+
+    def die(self: GuardedStep, *given: Any) -> Any:
+        values = genuine(self, *given)
+        if next(taken) == turns:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return values
+
+    GuardedStep.__call__ = die  # type: ignore[method-assign]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("changes", "turns", "steps"),
+    [
+        pytest.param(FACTOR_VAE, 2, 4, id="two-players"),
+        pytest.param(GAN, 2, 4, id="gan"),
+        pytest.param(REFITTED, 1, 6, id="two-stages"),
+    ],
+)
+def test_killed_at_any_step_and_resumed_is_never_killed(
+    tmp_path: Path, changes: dict[str, dict[str, object]], turns: int, steps: int
+) -> None:
+    """Two steps per epoch; each run is ended in the last turn of a step by a signal that no process outlives."""
+    train = changes.get("train", {})
+    changes = {**changes, "train": {**train, "limit": 24 + int(train.get("holdout", 0))}}
+    whole = finished(tmp_path / "whole", **changes)
+    assert max(row["step"] for row in whole.rows()) == steps
+    for last in range(steps):
+        out = tmp_path / str(last)
+        child = os.fork()
+        if child == 0:
+            kill_after(turns * (last + 1))
+            try:
+                finished(out, **changes)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        folder = only_run(out)
+        resume(folder, host())
+        assert same_rows(whole, folder), f"rows differ after a kill at step {last}"
+        assert same_weights(whole, folder), f"weights differ after a kill at step {last}"
 
 
 def test_training_leaves_the_users_random_state_alone(tmp_path: Path) -> None:

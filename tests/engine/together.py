@@ -22,7 +22,7 @@ from genzoo.engine.workers import SharedSignals, joined
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from together_options import TWO, VAE, VQ
+from together_options import AFTER, FACTOR, GAN, TWO, VAE, VQ
 
 RANK = int(os.environ["RANK"])
 notes: dict[str, Any] = {"pid": os.getpid(), "codes": {}, "weights": {}, "steps": {}}
@@ -44,10 +44,10 @@ def note_trainers(current: dict[str, str]) -> None:
             genuine(self, signals)
         finally:
             digest = hashlib.sha256()
-            for tensor in self.model.state_dict().values():
+            for tensor in (*self.model.state_dict().values(), *self.loss.state_dict().values()):
                 digest.update(tensor.contiguous().numpy().tobytes())
             notes["weights"][current["run"]] = digest.hexdigest()
-            notes["steps"][current["run"]] = self.state.step
+            notes["steps"][current["run"]] = self.total_steps_taken
 
     Trainer.fit = fit  # type: ignore[method-assign]
 
@@ -88,17 +88,19 @@ def several(root: Path) -> None:
     notes.update(sums())
     genuine = without_noise()
     go("curve", *VAE, *TWO, "--viz", "samples", "--out", str(root / "curve"))
+    go("factor", *VAE, *TWO, *FACTOR, "--out", str(root / "factor"))
     DiagonalNormal.rsample = genuine  # type: ignore[method-assign]
     go("vq", *VQ, "--out", str(root / "vq"))
     go("tc", *VAE, "--epochs", "1", "--loss", "beta-tc", "--out", str(root / "tc"))
-    go("whole", *VAE, *TWO, "--out", str(root / "whole"))
-    polled = signal_at(9) if RANK == 1 else SharedSignals.poll
-    go("stopped", *VAE, *TWO, "--out", str(root / "stopped"))
-    SharedSignals.poll = polled  # type: ignore[method-assign]
-    with joined() as workers:
-        workers.wait()
-    (run,) = (root / "stopped").glob("vae/*")
-    go("resumed", "run", "--resume", str(run))
+    for name, poll, arguments in (("", 9, VAE), ("gan-", 9, GAN), ("after-", 16, [*VAE, *AFTER])):
+        go(f"{name}whole", *arguments, *TWO, "--out", str(root / f"{name}whole"))
+        polled = signal_at(poll) if RANK == 1 else SharedSignals.poll
+        go(f"{name}stopped", *arguments, *TWO, "--out", str(root / f"{name}stopped"))
+        SharedSignals.poll = polled  # type: ignore[method-assign]
+        with joined() as workers:
+            workers.wait()
+        (run,) = (root / f"{name}stopped").glob("*/*")
+        go(f"{name}resumed", "run", "--resume", str(run))
 
 
 def main() -> None:

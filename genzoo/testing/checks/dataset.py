@@ -287,13 +287,14 @@ def transform_keeps_shape(subject: Subject) -> None:
     mend="Use no in-place operation in `transform`.",
 )
 def transform_leaves_images(subject: Subject) -> None:
-    """`transform` does not change the images it is given."""
+    """`transform` does not change the images it is given, and gives them back where `transforms` is False."""
     dataset, found = splits(subject)
     image = found["train"].head(8).batch().image
     for training in (True, False):
         copy = image.clone()
-        dataset.transform(image, training=training)
+        given = dataset.transform(image, training=training)
         expect(torch.equal(image, copy), "images as they were", "others")
+        expect(dataset.transforms or torch.equal(given, copy), "the same images, since `transforms` is False", "others")
 
 
 @check(

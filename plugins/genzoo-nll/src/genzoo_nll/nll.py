@@ -281,12 +281,13 @@ def importance_weights(
 
 
 def refuse_deterministic(model: Model) -> None:
-    """Refuse a model whose posterior is a point.
+    """Refuse a model whose posterior is a point, and not the exact one.
 
     Raises:
         IncompatibleError: If it is.
     """
-    if Capability.DETERMINISTIC_POSTERIOR in model.capabilities:
+    found = model.capabilities & {Capability.DETERMINISTIC_POSTERIOR, Capability.EXACT_POSTERIOR}
+    if found == {Capability.DETERMINISTIC_POSTERIOR}:
         raise IncompatibleError(
             f"nll: the model must have a posterior with spread, got {type(model).__name__}, which is "
             f"{Capability.DETERMINISTIC_POSTERIOR}: all K samples are one.",

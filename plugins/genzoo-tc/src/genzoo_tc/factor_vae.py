@@ -69,7 +69,7 @@ class FactorVAE(Loss):
             return super().step(model, batch, context, player)
         with torch.no_grad(), context.autocast():
             latents = model.encode(batch).latents[0].sample[0].float()
-        joint, apart = self.logits(latents), self.logits(permuted(latents))
+        joint, apart = self.logits(latents, context), self.logits(permuted(latents), context)
         objective = (F.softplus(-joint).mean() + F.softplus(apart).mean()) / 2
         accuracy = ((joint > 0).float().mean() + (apart <= 0).float().mean()) / 2
         return Terms(objective, {"critic": objective}, {"critic_accuracy": accuracy})
@@ -87,13 +87,15 @@ class FactorVAE(Loss):
         return {
             "distortion": distortion.mean(),
             "rate": self.quantity(context, "beta") * rates[0].mean(),
-            "total_correlation_critic": self.quantity(context, "gamma") * self.logits(latent.sample).mean(),
+            "total_correlation_critic": self.quantity(context, "gamma") * self.logits(latent.sample, context).mean(),
         }
 
-    def logits(self, latents: Tensor) -> Tensor:
+    def logits(self, latents: Tensor, context: Context) -> Tensor:
         """log C/(1 − C) of latents ``[*, *event]``, ``[*]``; the estimate of log q(z) − Σ log q(z_j)."""
         weights = next(self.critic.parameters())
-        return self.critic(latents.to(weights.dtype))[..., 0].to(torch.promote_types(latents.dtype, torch.float32))
+        with context.autocast():
+            found = self.critic(latents.to(weights.dtype))[..., 0]
+        return found.to(torch.promote_types(latents.dtype, torch.float32))
 
 
 def permuted(latents: Tensor) -> Tensor:
