@@ -106,7 +106,8 @@ def overhead(network: Mapping[str, Any], latent: int, precision: str) -> Callabl
 
 def checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
     """One save of the report's VAE with its optimizer, as a share of an epoch at the default interval of one epoch."""
-    from genzoo.engine.checkpoint import prune, save_checkpoint
+    from genzoo.engine.checkpoint import save_checkpoint
+    from genzoo.engine.checkpoint_folder import prune
 
     ours = Genzoo(experiment(REPORT, 2, 128, "auto"), images(128 * arguments.steps))
     ours.run()

@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from genzoo import storage
 from genzoo.cli import execute
-from genzoo.engine.checkpoint import BEST, LAST, find, read_state, verify
+from genzoo.engine.checkpoint import find, read_state, verify
+from genzoo.engine.checkpoint_folder import BEST, LAST
 from genzoo.errors import CorruptError, GenzooError, RunExistsError, is_out_of_memory
 from genzoo.recipe import read_recipe
 from genzoo.runs import folder as folders

@@ -9,38 +9,36 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import uuid
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from genzoo import storage
-from genzoo.bounded import read_json, read_text
+from genzoo.bounded import read_json
+from genzoo.engine.checkpoint_folder import BEST, LAST, pointer, step_of, steps_in
 from genzoo.engine.checkpoint_shape import ManifestShape, StateShape
+from genzoo.engine.tensor_files import (
+    Optimizers,
+    by_file,
+    load_module,
+    optimizer_state,
+    pack,
+    parameter_names,
+    restore_optimizer,
+)
 from genzoo.errors import CorruptError, UsageError
 from genzoo.plain import spelled, unspelled
 
 MANIFEST = "manifest.json"
-LAST = "LAST"
-BEST = "BEST"
 FORMAT = 1
 RETRIES = 20
-"""How often a reader looks anew when the checkpoint it chose was removed by the run, which goes on."""
-
-Optimizers = torch.optim.Optimizer | Mapping[str, torch.optim.Optimizer] | None
-"""One optimizer, stored as ``optimizer.safetensors``, or several by the name of their file."""
+"""Retries when a running job removes the checkpoint between choosing and reading it."""
 
 _log = logging.getLogger("genzoo.checkpoint")
-_STEP = re.compile(r"step-(\d+)")
-_REPLACED = re.compile(r"\.replaced-(\d+)-[0-9a-f]+")
 
 
 def save_checkpoint(
@@ -75,17 +73,15 @@ def save_checkpoint(
     final = folder / f"step-{step}"
     staged = folder / f".staging-{step}-{uuid.uuid4().hex[:8]}"
     modules = {"model": model, "loss": loss}
-    files = {
-        f"{name}.safetensors": _pack(module.state_dict()) for name, module in modules.items() if module is not None
-    }
+    files = {f"{name}.safetensors": pack(module.state_dict()) for name, module in modules.items() if module is not None}
     if loss is not None and not loss.state_dict():
         del files["loss.safetensors"]
     scalars: dict[str, Any] = {"optimizer": {}, "tensors": {}}
-    for name, each in _by_file(optimizer).items():
-        packed, scalars[name] = _optimizer_state(each, _names(model, loss))
+    for name, each in by_file(optimizer).items():
+        packed, scalars[name] = optimizer_state(each, parameter_names(model, loss))
         scalars["tensors"][name] = len(packed)
-        files[f"{name}.safetensors"] = _pack(packed)
-    files |= {f"{name}.safetensors": _pack(more) for name, more in tensors.items()}
+        files[f"{name}.safetensors"] = pack(packed)
+    files |= {f"{name}.safetensors": pack(more) for name, more in tensors.items()}
     files["state.json"] = json.dumps(spelled({"step": step, **scalars, **state}), allow_nan=False).encode()
     storage.make_folder(staged)
     try:
@@ -104,18 +100,6 @@ def save_checkpoint(
     return final
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` checkpoints, the one that ``BEST`` names, and leftovers of crashed saves."""
-    best = _pointer(folder / BEST)
-    last = _pointer(folder / LAST)
-    steps = _steps(folder)
-    for old in steps[: max(0, len(steps) - keep)]:
-        if old.name not in {best, last}:
-            storage.remove_folder(old)
-    for stale in [*folder.glob(".staging-*"), *folder.glob(".replaced-*")]:
-        storage.remove_folder(stale)
-
-
 def verify(path: Path) -> dict[str, Any]:
     """The manifest of a checkpoint whose every file has the size and SHA-256 it states.
 
@@ -124,7 +108,7 @@ def verify(path: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(path)
     files = {name: (row["size"], row["sha256"]) for name, row in manifest["files"].items()}
-    if (named := _step_of(path)) is not None and named != manifest["step"]:
+    if (named := step_of(path)) is not None and named != manifest["step"]:
         raise CorruptError(f"checkpoint: {path.name} has the manifest of step {manifest['step']}.")
     for name in {"model.safetensors", "state.json", *files}:
         file = path / name
@@ -161,7 +145,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether there is any, intact or not."""
-    return bool(_steps(folder, replaced=True))
+    return bool(steps_in(folder, replaced=True))
 
 
 def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log.warning) -> Path | None:
@@ -177,8 +161,8 @@ def find(folder: Path, *, best: bool = False, warn: Callable[[str], None] = _log
     """
     candidates: list[Path] = []
     for _ in range(RETRIES):
-        candidates = list(reversed(_steps(folder, replaced=True)))
-        preferred = _pointer(folder / BEST) if best else None
+        candidates = list(reversed(steps_in(folder, replaced=True)))
+        preferred = pointer(folder / BEST) if best else None
         candidates.sort(key=lambda path: path.name != preferred)
         for path in candidates:
             try:
@@ -209,7 +193,7 @@ def clear_leftovers(folder: Path) -> None:
     for path in folder.glob(".staging-*"):
         storage.remove_folder(path)
     for path in folder.glob(".replaced-*"):
-        place = folder / f"step-{_step_of(path)}"
+        place = folder / f"step-{step_of(path)}"
         if not place.exists():
             storage.rename(path, place)
         elif _is_sound(place):
@@ -226,9 +210,9 @@ def mend_pointers(folder: Path, newest: Path, state: Mapping[str, Any]) -> None:
         state: Of it; it knows the best one.
     """
     best = folder / f"step-{state.get('best_step', 0)}"
-    for pointer, target in ((LAST, newest), (BEST, best if state.get("best_step") else None)):
-        if target is not None and _pointer(folder / pointer) != target.name and target.is_dir():
-            storage.replace(folder / pointer, target.name.encode())
+    for name, target in ((LAST, newest), (BEST, best if state.get("best_step") else None)):
+        if target is not None and pointer(folder / name) != target.name and target.is_dir():
+            storage.replace(folder / name, target.name.encode())
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -257,9 +241,9 @@ def load_checkpoint(
     Raises:
         CorruptError: If a file is no safetensors file, has other names, shapes or dtypes, or holds NaN.
     """
-    _load_module(path / "model.safetensors", model)
+    load_module(path / "model.safetensors", model)
     if loss is not None and (path / "loss.safetensors").exists():
-        _load_module(path / "loss.safetensors", loss)
+        load_module(path / "loss.safetensors", loss)
     load_optimizers(path, optimizer, model, loss)
     return read_state(path)
 
@@ -270,72 +254,10 @@ def load_optimizers(path: Path, optimizer: Optimizers, model: nn.Module, loss: n
     One of an earlier stage that the checkpoint has not stays as it is.
     """
     state = read_state(path)
-    for name, each in _by_file(optimizer).items():
+    for name, each in by_file(optimizer).items():
         file = path / f"{name}.safetensors"
         if name == "optimizer" or file.exists():
-            _restore_optimizer(file, each, _names(model, loss), state)
-
-
-def stored_tensors(path: Path, name: str) -> dict[str, Tensor]:
-    """Tensors that a checkpoint keeps beside modules and optimizers, none where it does not. See `save_checkpoint`."""
-    file = path / f"{name}.safetensors"
-    return read_tensors(file) if file.exists() else {}
-
-
-def read_tensors(path: Path, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, their names and shapes checked against ``shapes`` before any is allocated.
-
-    Raises:
-        CorruptError: If the file is no safetensors file (a pickle, say), or its names or shapes differ.
-    """
-    if path.suffix != ".safetensors":
-        raise CorruptError(
-            f"checkpoint: {path.name} must be a .safetensors file; others may run code when read and are refused unread."
-        )
-    with _sound(path), safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
-        names: set[str] = set(file.keys())
-        if shapes is not None:
-            _check_names(path, names, set(shapes))
-            for name, shape in shapes.items():
-                found = tuple(file.get_slice(name).get_shape())
-                if found != tuple(shape):
-                    raise CorruptError(
-                        f"checkpoint: {path.name}: {name} must have shape {list(shape)}, got {list(found)}."
-                    )
-        return {name: file.get_tensor(name) for name in names}
-
-
-def _load_module(path: Path, module: nn.Module) -> None:
-    own = module.state_dict()
-    found = read_tensors(path, {name: tensor.shape for name, tensor in own.items()})
-    for name, tensor in found.items():
-        if tensor.dtype != own[name].dtype:
-            raise CorruptError(f"checkpoint: {path.name}: {name} must be {own[name].dtype}, got {tensor.dtype}.")
-    for name in dict(module.named_parameters()).keys() & found.keys():
-        _refuse_nan(path, name, found[name])
-    module.load_state_dict(found)
-
-
-def _check_names(path: Path, found: set[str], wanted: set[str]) -> None:
-    if found != wanted:
-        missing, extra = sorted(wanted - found)[:3], sorted(found - wanted)[:3]
-        raise CorruptError(
-            f"checkpoint: {path.name} is of another model: missing {', '.join(missing) or 'nothing'}, "
-            f"unexpected {', '.join(extra) or 'nothing'}."
-        )
-
-
-def _pack(tensors: Mapping[str, Tensor]) -> bytes:
-    """The tensors as a safetensors file; those that share memory, such as tied weights, each with a copy of its own."""
-    packed: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        own = tensor.detach().to("cpu").contiguous()
-        if own.untyped_storage().data_ptr() in seen:
-            own = own.clone()
-        seen.add(own.untyped_storage().data_ptr())
-        packed[name] = own
-    return save(packed)
+            restore_optimizer(file, each, parameter_names(model, loss), state)
 
 
 def _manifest(step: int, staged: Path, files: Mapping[str, bytes], identity: Mapping[str, Any] | None) -> bytes:
@@ -344,130 +266,12 @@ def _manifest(step: int, staged: Path, files: Mapping[str, bytes], identity: Map
     return json.dumps({"format": FORMAT, "step": step, **whose, "files": rows}, indent=2).encode()
 
 
-def _by_file(optimizer: Optimizers) -> Mapping[str, torch.optim.Optimizer]:
-    if optimizer is None:
-        return {}
-    return {"optimizer": optimizer} if isinstance(optimizer, torch.optim.Optimizer) else optimizer
-
-
-def _names(model: nn.Module, loss: nn.Module | None) -> dict[nn.Parameter, str]:
-    names = {parameter: f"model.{name}" for name, parameter in model.named_parameters()}
-    if loss is not None:
-        names.update({parameter: f"loss.{name}" for name, parameter in loss.named_parameters()})
-    return names
-
-
-def _optimizer_state(
-    optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors: dict[str, Tensor] = {}
-    scalars: dict[str, Any] = {}
-    for parameter, values in optimizer.state.items():
-        for key, value in values.items():
-            full = f"{names[parameter]}/{key}"  # pyright: ignore[reportArgumentType]
-            if isinstance(value, Tensor):
-                tensors[full] = value
-            elif value is not None:
-                scalars[full] = value
-    return tensors, scalars
-
-
-def _restore_optimizer(
-    path: Path, optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str], state: Mapping[str, Any]
-) -> None:
-    """Put the tensors of ``path``, and the numbers that ``state`` keeps under its name, back into an optimizer."""
-    by_name = {name: parameter for parameter, name in names.items()}
-    on_device = bool(optimizer.defaults.get("fused") or optimizer.defaults.get("capturable"))
-    optimizer.state.clear()
-    stored = read_tensors(path, _optimizer_shapes(path, by_name))
-    count = state.get("tensors", {}).get(path.stem)
-    if count is None and not isinstance(optimizer, torch.optim.SGD) and state["step"] > 0 and not state.get("prior"):
-        count = max(len(stored), 1)  # Of an earlier release, which did not say how many there are.
-    if count not in (None, len(stored)):
-        raise CorruptError(f"checkpoint: {path.name} must hold {count} tensors, got {len(stored)}.")
-    for full, value in {**stored, **state.get(path.stem, {})}.items():
-        name, _, key = full.rpartition("/")
-        if name not in by_name:
-            raise CorruptError(f"checkpoint: {path.name} is of another model: unexpected {name}.")
-        parameter = by_name[name]
-        _check_kept(path, full, value, parameter)
-        moves = isinstance(value, Tensor) and (value.shape == parameter.shape or on_device)
-        optimizer.state[parameter][key] = _like(value, parameter) if moves else value
-
-
-def _check_kept(path: Path, name: str, value: Any, parameter: nn.Parameter) -> None:
-    """Refuse what no step leaves: moments of another dtype, NaN, and counts below zero."""
-    if not isinstance(value, Tensor):
-        value = torch.as_tensor(value, dtype=torch.float64)
-    elif value.dim() and value.dtype != parameter.dtype:
-        raise CorruptError(f"checkpoint: {path.name}: {name} must be {parameter.dtype}, got {value.dtype}.")
-    _refuse_nan(path, name, value)
-    if name.endswith("/step") and bool((value < 0).any()):
-        raise CorruptError(f"checkpoint: {path.name}: {name} must be at least 0, got {float(value.min()):g}.")
-
-
-def _refuse_nan(path: Path, name: str, value: Tensor) -> None:
-    if bool(value.isnan().any()):
-        raise CorruptError(f"checkpoint: {path.name}: {name} must be numbers, and holds NaN.")
-
-
-def _optimizer_shapes(path: Path, parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Size]:
-    """The shape of each stored tensor: its parameter's, or none for a count such as Adam's step."""
-    shapes: dict[str, torch.Size] = {}
-    for full, shape in _stored_shapes(path).items():
-        parameter = parameters.get(full.rpartition("/")[0])
-        if parameter is not None:
-            shapes[full] = parameter.shape if shape else torch.Size()
-    return shapes
-
-
-def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    with _sound(path), safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-
-
-@contextmanager
-def _sound(path: Path) -> Generator[None]:
-    try:
-        yield
-    except (SafetensorError, OSError, ValueError, OverflowError, MemoryError) as error:
-        raise CorruptError(f"checkpoint: {path.name} is not a sound safetensors file: {error}.") from None
-
-
-def _like(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """The stored tensor in the parameter's memory format, on its device."""
-    if value.shape != parameter.shape:
-        return value.to(parameter.device)
-    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
-
-
-def _steps(folder: Path, *, replaced: bool = False) -> list[Path]:
-    """Checkpoints by step; with ``replaced``, also those that a crash left between being replaced and removed."""
-    found = [(int(match[1]), 1, path) for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))]
-    if replaced:
-        hidden = folder.glob(".replaced-*")
-        found += [(int(match[1]), 0, path) for path in hidden if (match := _REPLACED.fullmatch(path.name))]
-    return [path for _, _, path in sorted(found)]
-
-
 def _is_sound(path: Path) -> bool:
     try:
         verify(path)
     except CorruptError:
         return False
     return True
-
-
-def _step_of(path: Path) -> int | None:
-    match = _STEP.fullmatch(path.name) or _REPLACED.fullmatch(path.name)
-    return int(match[1]) if match else None
-
-
-def _pointer(path: Path) -> str | None:
-    try:
-        return read_text(path, most=200).strip() or None
-    except CorruptError:
-        return None
 
 
 def _remove_quietly(path: Path) -> None:

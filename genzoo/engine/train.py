@@ -15,7 +15,7 @@ from genzoo.compose.build import LR, Experiment
 from genzoo.compose.schedule import Schedule
 from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.averages import Averages
-from genzoo.engine.checkpoint import load_checkpoint, load_optimizers, read_state, stored_tensors
+from genzoo.engine.checkpoint import load_checkpoint, load_optimizers, read_state
 from genzoo.engine.data import Batches, Loader
 from genzoo.engine.evaluate import evaluate
 from genzoo.engine.fitting import FitPrior, can_be_kept, codes_of
@@ -23,6 +23,7 @@ from genzoo.engine.listener import Listener
 from genzoo.engine.settings import Settings, choose
 from genzoo.engine.signals import Signals, StopRequested
 from genzoo.engine.stage import Stage, StagePlan, StageState
+from genzoo.engine.tensor_files import stored_tensors
 from genzoo.engine.workers import ALONE, Workers
 from genzoo.errors import Interrupted, UsageError
 from genzoo.interfaces.generator import LatentGenerator

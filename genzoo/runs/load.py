@@ -14,8 +14,10 @@ from torch import Tensor
 
 from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import Plan, plan
-from genzoo.engine.checkpoint import BEST, RETRIES, find, has_checkpoint, load_checkpoint, read_manifest, stored_tensors
+from genzoo.engine.checkpoint import RETRIES, find, has_checkpoint, load_checkpoint, read_manifest
+from genzoo.engine.checkpoint_folder import BEST
 from genzoo.engine.settings import choose
+from genzoo.engine.tensor_files import stored_tensors
 from genzoo.errors import CorruptError, UsageError
 from genzoo.host.host import Host
 from genzoo.interfaces.dataset import Dataset

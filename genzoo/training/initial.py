@@ -9,7 +9,8 @@ from torch import Tensor
 
 from genzoo import storage
 from genzoo.compose.build import Experiment
-from genzoo.engine.checkpoint import find, read_tensors
+from genzoo.engine.checkpoint import find
+from genzoo.engine.tensor_files import read_tensors
 from genzoo.errors import CorruptError, UsageError
 from genzoo.recipe import Init
 from genzoo.runs.find import find_run

@@ -17,7 +17,8 @@ import torch
 
 from genzoo import storage
 from genzoo.compose.build import Experiment
-from genzoo.engine.checkpoint import BEST, find, prune, save_checkpoint
+from genzoo.engine.checkpoint import find, save_checkpoint
+from genzoo.engine.checkpoint_folder import BEST, prune
 from genzoo.engine.listener import Listener, Tick
 from genzoo.engine.settings import Settings
 from genzoo.engine.signals import Signals, StopRequested

@@ -56,7 +56,8 @@ def same_rows(a: RunFolder, b: RunFolder) -> bool:
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
     """Every tensor of the newest checkpoint, model and optimizer."""
-    from genzoo.engine.checkpoint import find, read_tensors
+    from genzoo.engine.checkpoint import find
+    from genzoo.engine.tensor_files import read_tensors
 
     path = find(folder.checkpoints)
     assert path is not None

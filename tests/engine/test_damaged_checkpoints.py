@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from genzoo import storage
 from genzoo.cli import execute
-from genzoo.engine import checkpoint as module
+from genzoo.engine import tensor_files as module
 from genzoo.engine.checkpoint import find, load_checkpoint, verify
 from genzoo.engine.listener import Listener
 from genzoo.errors import CorruptError

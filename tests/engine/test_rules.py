@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from genzoo.compose.build import build
-from genzoo.engine.checkpoint import find, read_tensors
+from genzoo.engine.checkpoint import find
 from genzoo.engine.fitting import can_be_kept
 from genzoo.engine.listener import Listener
 from genzoo.engine.optimizer import GuardedStep
 from genzoo.engine.signals import Signals
+from genzoo.engine.tensor_files import read_tensors
 from genzoo.errors import DivergedError, IncompatibleError, UsageError
 from genzoo.host.host import host
 from genzoo.randomness import derive

@@ -13,10 +13,11 @@ from genzoo.cli import execute
 from genzoo.compose.build import build
 from genzoo.compose.plan import plan
 from genzoo.engine.averages import Averages
-from genzoo.engine.checkpoint import find, read_tensors
+from genzoo.engine.checkpoint import find
 from genzoo.engine.listener import Listener
 from genzoo.engine.optimizer import Guard, GuardedStep
 from genzoo.engine.signals import Signals
+from genzoo.engine.tensor_files import read_tensors
 from genzoo.engine.train import Trainer
 from genzoo.errors import CorruptError, DivergedError, GenzooError, IncompatibleError, UsageError
 from genzoo.host.host import host
