@@ -16,6 +16,7 @@ from genzoo.randomness import seeded
 from genzoo.testing import building
 from genzoo.testing.bench import SPECS
 from genzoo.testing.checking import CheckFailure
+from genzoo.testing.exercises import EXERCISES
 from genzoo.types import ImageSpec, Kind, LatentSpec
 
 _T = TypeVar("_T")
@@ -159,7 +160,7 @@ class Subject:
     def exercise(self, options: Options | None = None, seed: int = 0) -> building.Trace:
         """All that the component does on the bench, by name, as a function of its options and the seed."""
         with seeded(seed + 100):
-            return building.EXERCISES[self.kind](self, self.options() if options is None else options)
+            return EXERCISES[self.kind](self, self.options() if options is None else options)
 
     @cached_property
     def trace(self) -> building.Trace:

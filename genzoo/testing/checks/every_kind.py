@@ -22,6 +22,7 @@ from genzoo.host.host import host
 from genzoo.options import Options
 from genzoo.testing.building import difference
 from genzoo.testing.checking import EVERY_KIND, CheckFailure, check, expect
+from genzoo.testing.exercises import EXERCISES
 from genzoo.testing.prober import ask
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
@@ -314,9 +315,8 @@ def _uses(subject: Subject) -> tuple[list[dict[str, Any]], str]:
 
 
 def _use(subject: Subject) -> None:
-    from genzoo.testing import building
 
-    building.EXERCISES[subject.kind](subject, subject.options())
+    EXERCISES[subject.kind](subject, subject.options())
     subject.plugin.make_options({})
 
 
