@@ -361,9 +361,9 @@ def test_tsne_repeats_and_separates_what_is_apart():
     assert (centres[0] - centres[1]).norm() > 2 * spread
 
 
-def test_umap_that_is_not_installed_names_the_extra(monkeypatch):
+def test_umap_that_is_not_installed_names_the_package(monkeypatch):
     monkeypatch.setattr(projection, "find_spec", lambda name: None)
-    with pytest.raises(PluginError, match=r"pip install 'genzoo-visualizers\[umap\]'") as refusal:
+    with pytest.raises(PluginError, match="pip install umap-learn") as refusal:
         LatentScatter(LatentScatterOptions(projection="umap")).check(Readable(3), IMAGE)
     assert refusal.value.exit_code == 3
 
