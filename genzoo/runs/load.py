@@ -64,11 +64,6 @@ class LoadedRun:
         return torch.cat(found)
 
 
-def read_plan(folder: RunFolder, host: Host) -> Plan:
-    """The plan of a run, from its config.toml."""
-    return plan(read_recipe(folder.config_file), host)
-
-
 @own_state()
 def load_run(
     folder: RunFolder,

@@ -16,7 +16,7 @@ from genzoo.interfaces.view import RunView
 from genzoo.training.draw import at_rest
 from genzoo.training.drawn import density_findings, drawn_findings, gather_drawn
 from genzoo.training.evidence import gather
-from genzoo.training.verdict import core_findings, paragraph
+from genzoo.training.verdict import core_findings
 from genzoo.types import Capability, LatentSpec
 
 _log = logging.getLogger("genzoo.run")
@@ -56,11 +56,6 @@ def findings_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | 
         _log.warning("the verdict is incomplete", exc_info=error)
         found.append(Finding("note", f"The verdict is incomplete: {type(error).__name__}: {error}."))
     return found
-
-
-def verdict_of(experiment: Experiment, view: RunView, row: Mapping[str, Any] | None) -> str:
-    """The findings as a paragraph; see `findings_of`."""
-    return paragraph(findings_of(experiment, view, row))
 
 
 def _of_frozen(experiment: Experiment, found: list[Finding]) -> list[Finding]:
