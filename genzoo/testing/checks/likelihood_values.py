@@ -52,6 +52,8 @@ def agrees_with_itself(subject: Subject) -> None:
             gap = abs(float(values.mean()) - want) / (float(values.std()) / _DRAWS**0.5 + 1e-3 * (1 + abs(want)))
             expect(gap < 6.5, f"samples whose {what} is the density's at scale {scale}", f"{gap:.1f} errors from it")
         spread = square - mean**2
+        if float((weights * (points - mean) ** 4).sum()) > 8 * spread**2:
+            continue  # a grid misses too much of heavy tails
         for what, want in (("mean", mean), ("variance", spread), ("stddev", max(spread, 0.0) ** 0.5)):
             try:
                 found = float(getattr(p, what))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -130,6 +131,10 @@ def follows_device(subject: Subject) -> None:
             if operator is None:
                 raise
             raise NotApplicable(f"torch has no {operator[0]} for the device meta") from error
+        except RuntimeError as error:
+            if "_meta_registrations" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+                raise
+            raise NotApplicable("torch's own code for the device meta fails where it is used") from error
     for name, value in found.items():
         expect(value.device.type == "meta", f"{name} on the device of its inputs", value.device.type)
 

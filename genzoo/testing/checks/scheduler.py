@@ -9,7 +9,7 @@ from typing import Any
 from genzoo.errors import GenzooError
 from genzoo.interfaces.scheduler import Progress
 from genzoo.testing.building import moments
-from genzoo.testing.checking import CheckFailure, check, expect
+from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.checks.every_kind import import_once
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
@@ -229,6 +229,8 @@ def ends_as_named(subject: Subject) -> None:
             scheduler = subject.build(subject.options(**wanted))
         except GenzooError:
             continue
+        if scheduler.bounds != (min(start, end), max(start, end)):
+            raise NotApplicable("its start and end are no factors, as its bounds say")
         settled = scheduler.settled_after(Progress(1, 0, 100, 500))
         first = scheduler.factor(Progress(1, 0, 100, 500))
         if "end" in fields and settled is not None and settled <= 500:

@@ -118,11 +118,11 @@ def printed_numbers_are_the_last(subject: Subject) -> None:
     applies=_history,
 )
 def history_is_shown(subject: Subject) -> None:
-    """The first and the last epoch of the history each change the figure."""
+    """The last epoch of the history changes the figure."""
     from genzoo.testing.building import render
 
-    plain, first, last = ({name: render(item, 20) for name, item in made.items()} for made in _changed(subject))
-    expect(first != plain, "another figure for another first epoch", "the same")
+    figures = _changed(subject)
+    plain, last = ({name: render(item, 20) for name, item in made.items()} for made in (figures[0], figures[2]))
     expect(last != plain, "another figure for another last epoch", "the same")
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.distributions import Categorical, MixtureSameFamily, register_kl
+from torch.distributions import Categorical, Independent, MixtureSameFamily, StudentT, register_kl
 
 from genzoo.distributions import DiagonalNormal, StandardNormal
 from genzoo.errors import UsageError
@@ -295,6 +295,15 @@ class PriorOnTheHost(PlainPrior):
         if self.latent.categories is not None:
             return super().forward()
         return StandardNormal(self.latent.shape, dtype=self.anchor.dtype)
+
+
+@right()
+class HeavyTails(LearnedNormal):
+    """A Student's t with three degrees of freedom a dimension: heavy tails, and no closed-form rate."""
+
+    def forward(self, *, label=None, encode=None):
+        found = StudentT(3.0, self.mean, (0.5 * self.log_variance).exp(), validate_args=False)
+        return Independent(found, len(self.latent.shape), validate_args=False)
 
 
 @right()

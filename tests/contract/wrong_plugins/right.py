@@ -25,6 +25,13 @@ class Weight(Options):
     beta: float = Field(1.0, ge=0, le=1e6, description="Weight of the rate.")
 
 
+class Window(Options):
+    """When a ramp begins and ends."""
+
+    start: float = Field(1.0, ge=0, le=100, description="Epochs before the ramp.")
+    end: float = Field(4.0, ge=0, le=100, description="Epochs after which the factor is 1.")
+
+
 class Widths(Options):
     """Widths of hidden layers."""
 

@@ -163,6 +163,22 @@ class SwapsItsEnds(Between):
         return super().between(1 - done) if done < 1 else float(self.options.start)
 
 
+@right(options="wrong_plugins.right:Window")
+class WithinAWindow(Scheduler):
+    """From 0 to 1 between two points of time, which are called start and end."""
+
+    monotone = "increasing"
+
+    def factor(self, progress: Progress) -> float:
+        start, end = float(self.options.start), float(self.options.end)
+        if progress.epochs_done >= end:
+            return 1.0
+        return max(0.0, (progress.epochs_done - start) / (end - start)) if end > start else 0.0
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return float(self.options.end)
+
+
 @right(options="wrong_plugins.right:Ends")
 class FromTo(Between):
     """A line between two options."""

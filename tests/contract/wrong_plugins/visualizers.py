@@ -207,6 +207,19 @@ class RateCurve(Curves):
     of: ClassVar = "rate"
 
 
+@right()
+class LastEpochAlone(Curves):
+    """Bars of the last epoch."""
+
+    def draw(self, run):
+        figure = Figure(figsize=(3, 2))
+        axes = figure.add_subplot()
+        values = [run.history[-1][split]["elbo"] for split in ("train", "test")]
+        axes.bar(["train", "test"], values)
+        axes.set_title(f"elbo after {run.history[-1]['epoch']} epochs")
+        return {"": figure}
+
+
 @wrong("every-class-is-shown")
 class TwoOfMany(First):
     """It shows samples of the first class alone, and calls them all classes."""
