@@ -123,6 +123,33 @@ def test_a_plugin_for_another_core_and_many_that_require_the_same() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("core", "plugin", "asks", "line"),
+    [
+        ("0.2.0", "genzoo-vae", "genzoo>=0.1,<0.2", origin.upgrade("genzoo-vae")),
+        ("0.1.0", "genzoo-vae", "genzoo>=0.2,<0.3", origin.everything(newer=True)),
+        ("0.2.0", "far-zoo", "genzoo>=0.1,<0.2", "pip install --upgrade far-zoo"),
+        ("0.1.0", "far-zoo", "genzoo>=0.2,<0.3", origin.everything(newer=True)),
+    ],
+    ids=["old plugin on new core", "new plugin on old core", "somebody else's old", "somebody else's new"],
+)
+def test_a_core_and_a_plugin_of_other_versions_are_told_with_the_line_that_fixes_it(
+    core: str, plugin: str, asks: str, line: str
+) -> None:
+    ((kind, name, cause, fix),) = told(Fake("genzoo", core), Fake(plugin, "1", asks), of=("genzoo", plugin))
+    assert (kind, name) == ("unfit", "genzoo")
+    assert cause.startswith(f"{plugin} 1 requires genzoo")
+    assert cause.endswith(f"and genzoo {core} is installed")
+    assert fix == f"Install versions that match: {line}"
+
+
+def test_an_official_plugin_that_another_one_refuses_comes_from_where_the_core_comes_from() -> None:
+    installed = (Fake("genzoo", "1"), Fake("genzoo-beta-vae", "1", "genzoo-vae>=1"), Fake("genzoo-vae", "0.9"))
+    ((kind, name, _, fix),) = told(*installed, of=("genzoo", "genzoo-beta-vae"))
+    assert (kind, name) == ("unfit", "genzoo-vae")
+    assert fix == f"Install versions that match: {origin.upgrade('genzoo-vae')}"
+
+
 def only(*distributions: str) -> Host:
     """The host with these official distributions alone installed."""
     from genzoo.host.discovery import Discovery, entry_points_of
