@@ -7,7 +7,6 @@ genzoo sets these as it needs them and puts them back. Importing this module imp
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import sys
@@ -17,6 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import logging
+
     import torch
 
 STRICT_WARNINGS = False
@@ -44,6 +45,7 @@ def own_state(*, keep_random: bool = True) -> Generator[None]:
     import numpy as np
     import torch
 
+    tell_of_home_once()
     with ExitStack() as stack:
         stack.enter_context(without_window())
         stack.enter_context(_shown_warnings())
@@ -90,7 +92,6 @@ def without_window() -> Generator[None]:
 
     Of a matplotlib that was imported in it, the backend is the one that the variable names, if matplotlib knows it.
     """
-    _tell_of_home_once()
     wanted = os.environ.get(_BACKEND)
     if wanted is None or "matplotlib" in sys.modules:
         yield
@@ -106,27 +107,26 @@ def without_window() -> Generator[None]:
                 matplotlib.rcParams["backend"] = wanted
 
 
-class _OfHome(logging.Filter):
-    """Lets one line pass of the several that matplotlib logs where it cannot write its folder below the user's home."""
+def tell_of_home_once() -> None:
+    """Let one line pass of the several that matplotlib logs where it cannot write its folder below the user's home."""
+    import logging  # here, since `genzoo --help` needs none
 
-    told = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = str(record.msg)
-        if "temporary cache directory" in text:
-            _OfHome.told, passes = True, not _OfHome.told
-            return passes
-        # That line tells the same as these, and a folder that is always new has no font cache.
-        if "mkdir -p failed" in text or "is not a writable directory" in text:
-            return False
-        return not (_OfHome.told and "building the font cache" in text)
-
-
-def _tell_of_home_once() -> None:
     for name in ("matplotlib", "matplotlib.font_manager"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(each, _OfHome) for each in logger.filters):
-            logger.addFilter(_OfHome())
+        logging.getLogger(name).addFilter(_one_of_home)
+
+
+_told_of_home: list[str] = []
+
+
+def _one_of_home(record: logging.LogRecord) -> bool:
+    text = str(record.msg)
+    if "temporary cache directory" in text:
+        _told_of_home.append(text)
+        return len(_told_of_home) == 1
+    # That line tells the same as these, and a folder that is always new has no font cache.
+    if "mkdir -p failed" in text or "is not a writable directory" in text:
+        return False
+    return not (_told_of_home and "building the font cache" in text)
 
 
 @contextmanager

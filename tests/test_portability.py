@@ -240,8 +240,7 @@ def test_a_home_that_cannot_be_written_costs_one_line_at_most(home: str, tmp_pat
 
 
 def test_of_what_matplotlib_says_of_home_one_line_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process._OfHome, "told", False)
-    only = process._OfHome()
+    monkeypatch.setattr(process, "_told_of_home", [])
     said = [
         "Matplotlib is building the font cache; this may take a moment.",
         "mkdir -p failed for path %s: %s",
@@ -251,5 +250,5 @@ def test_of_what_matplotlib_says_of_home_one_line_passes(monkeypatch: pytest.Mon
         "Matplotlib is building the font cache; this may take a moment.",
         "findfont: Font family 'x' not found.",
     ]
-    passed = [only.filter(logging.LogRecord("matplotlib", 30, "", 0, text, (), None)) for text in said]
+    passed = [process._one_of_home(logging.LogRecord("matplotlib", 30, "", 0, text, (), None)) for text in said]
     assert passed == [True, False, False, True, False, False, True]

@@ -18,6 +18,7 @@ import click
 from genzoo.errors import UsageError
 from genzoo.launched import launched
 from genzoo.plain import plain
+from genzoo.process import tell_of_home_once
 from genzoo.text import json_text, one_line, visible
 
 NARROWEST_COLUMN = 16
@@ -40,6 +41,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 def log_to_stderr() -> None:
     """Shows genzoo's warnings on stderr, each one line."""
+    tell_of_home_once()
     logger = logging.getLogger("genzoo")
     if not speaks():
         logger.addHandler(logging.NullHandler())
