@@ -11,7 +11,7 @@ import pytest
 from genzoo.host.host import host
 from genzoo.recipe import Part, Recipe, read_recipe
 from genzoo.runs.folder import RunFolder
-from genzoo.studies.table import Reproduction, RowSpec, judge, read_reproduction
+from genzoo.studies.table import Reproduction, RowSpec, compare, read_reproduction
 from genzoo.training.start import start
 from genzoo.types import Kind
 
@@ -68,7 +68,7 @@ def made_up(folder: Path, metrics: dict[str, dict[str, Any]]) -> RunFolder:
 
 def verdicts(name: str, numbers: dict[str, dict[str, Any]], folder: Path) -> dict[str, str]:
     runs = {experiment: [made_up(folder / experiment, metrics)] for experiment, metrics in numbers.items()}
-    return {result.spec.name: result.verdict for result in judge(table_of(name), runs)}
+    return {result.spec.name: result.verdict for result in compare(table_of(name), runs)}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -118,7 +118,7 @@ def test_the_static_run_stands_beside_the_published_number_and_the_dynamic_one_h
     numbers = {"static": {"nll": {"nll": 91.8}}, "dynamic": {"nll": {"nll": 89.2}}}
     table = table_of("likelihood-one-layer")
     runs = {name: [made_up(tmp_path / name, metrics)] for name, metrics in numbers.items()}
-    results = {result.spec.name: result for result in judge(table, runs)}
+    results = {result.spec.name: result for result in compare(table, runs)}
     assert {row.name: row.published for row in table.rows if row.published} == {"nll, K = 200, static": 89.78}
     assert {result.verdict for result in results.values()} == {"reported"}
     assert results["dynamic is better than static by, nats"].values == (pytest.approx(2.6),)
@@ -151,7 +151,7 @@ def test_a_rise_of_a_score_is_positive(tmp_path: Path) -> None:
         ]
         for beta in (1, 4, 16)
     }
-    results = {result.spec.name: result for result in judge(table_of("disentanglement-beta"), runs)}
+    results = {result.spec.name: result for result in compare(table_of("disentanglement-beta"), runs)}
     assert results["MIG, rise from β = 1 to 16"].values == pytest.approx((0.75, 0.75))
     assert results["MIG, β = 4"].mean == pytest.approx(0.205)
     assert {result.verdict for result in results.values()} == {"reported"}
@@ -190,4 +190,4 @@ def test_every_row_finds_its_number_in_a_run(name: str, tmp_path: Path) -> None:
         outcome = start(plan(recipe, host()), host(), out=tmp_path, name=experiment.name)
         assert outcome.exit_code == 0, outcome.metrics
         runs[experiment.name] = [outcome.folder]
-    assert len(judge(table, runs)) == len(table.rows)
+    assert len(compare(table, runs)) == len(table.rows)
