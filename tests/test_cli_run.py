@@ -306,7 +306,8 @@ def test_a_conditional_model_needs_labels(tmp_path: Path, capsys: pytest.Capture
 def test_a_run_keeps_its_results_on_stdout_and_its_progress_on_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute([*TINY, "--viz", "samples", "--format", "png,svg", "--json", "--out", str(tmp_path)]) == 0
+    slow = ["--scheduler.beta.epochs", "10"]
+    assert execute([*TINY, *slow, "--viz", "samples", "--format", "png,svg", "--json", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr()
     told = json.loads(said.out)
     folder = RunFolder(Path(told["run"]))

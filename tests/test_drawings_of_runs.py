@@ -31,7 +31,7 @@ def test_a_run_keeps_pages_and_animations(tmp_path: Path, monkeypatch: pytest.Mo
     assert folder.record()["figures"]["samples"] == {
         "files": ["samples.png", "samples-moving.gif", "samples-page.html"]
     }
-    assert (folder.figures / "samples-page.html").read_text() == "<title>vae on digits</title>"
+    assert (folder.figures / "samples-page.html").read_text(encoding="utf-8") == "<title>vae on digits</title>"
     with Image.open(folder.figures / "samples-moving.gif") as image:
         assert image.n_frames == 2
     drawn = run.figures("samples")

@@ -215,7 +215,8 @@ def test_several_processes_are_refused_before_anything_is_written(
     tmp_path: Path, ship: Callable[[str], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ship(TABLE.format(bar=0))
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
     assert execute(["reproduce", "tiny", "--out", str(tmp_path / "runs")]) == 2
     said = capsys.readouterr()
     assert "the number of processes must be 1, got 2 from torchrun" in said.err

@@ -91,7 +91,7 @@ def test_what_a_run_is_trained_on_is_recorded(place: tuple[Path, Path]) -> None:
     run, data = place
     found = record(run)["data"]
     assert found["places"] == {"path": str(data)}
-    assert found["spec"] == {"shape": [1, 8, 8], "classes": 2, "levels": 256, "class_names": None}
+    assert found["spec"] == {"shape": [1, 8, 8], "classes": 2, "levels": 256, "class_names": None, "conditions": []}
     assert {name: split["count"] for name, split in found["splits"].items()} == {"train": 32, "test": 8}
     assert len({split["images"] for split in found["splits"].values()}) == 2
     assert f'path = "{data}"' in (run / "config.toml").read_text(encoding="utf-8")

@@ -142,7 +142,7 @@ def test_a_linked_model_folder_is_refused_and_nothing_is_written_through_it(
 @pytest.mark.parametrize("out", ["a\0b", "x" * 300])
 def test_an_impossible_output_folder_is_refused(out: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute([*TINY, "--out", out]) == 2
-    assert "--out must be" in capsys.readouterr().err
+    assert "the folder of runs must be" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "no\0such", "../nothing", "", "no-such-run"])

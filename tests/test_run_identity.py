@@ -110,7 +110,7 @@ def test_parts_of_two_runs_are_refused(
         ("^latent_dim = 2", "latent_dim = 3", "model.options.latent_dim is 3 and was 2"),
         ("^test_fraction = 0.2", "test_fraction = 0.5", "dataset.options.test_fraction is 0.5 and was 0.2"),
         ('^name = "bernoulli"', 'name = "continuous-bernoulli"', "likelihood.name is continuous-bernoulli and was"),
-        ("epochs = 10", "epochs = 11", "schedulers.beta.0.options.epochs is 11.0 and was 10.0"),
+        (r"epochs = 0\.3+", "epochs = 11", "schedulers.beta.0.options.epochs is 11.0 and was 0.33"),
     ],
 )
 def test_an_edited_recipe_is_refused_with_the_difference(

@@ -59,13 +59,13 @@ def check(
     reports: list[Report] = []
     for number, item in enumerate(chosen, 1):
         if sys.stderr.isatty():
-            click.echo(f"\r\033[Kchecking {item.kind}/{item.name} ({number} of {len(chosen)}) …", err=True, nl=False)
+            console.passing(f"checking {item.kind}/{item.name} ({number} of {len(chosen)}) …")
         asked = _of_kind(only, item.kind)
         if only and not asked:
             continue
         reports.append(check_component(item, only=asked or None))
         if sys.stderr.isatty():
-            click.echo("\r\033[K", err=True, nl=False)
+            console.passing("")
         if as_json:
             console.print_json_line(reports[-1].to_json())
         else:

@@ -67,6 +67,11 @@ def say(text: str = "", *, err: bool = False) -> None:
     click.echo(one_line(text), err=err)
 
 
+def passing(text: str) -> None:
+    """Shows a line on stderr, a terminal instead of the one shown before; an empty one leaves the line clean."""
+    click.echo(f"\r\033[K{one_line(text)}", err=True, nl=False)
+
+
 def show(block: str, *, err: bool = False) -> None:
     """Prints a block that was laid out in lines, such as a `table`."""
     click.echo(visible(block), err=err)
