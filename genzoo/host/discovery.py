@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
@@ -188,7 +189,7 @@ class Discovery:
             few = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
             thread = any(what.startswith("left the thread") for what in changed)
             cause = f"importing {imported} {few}" + ("" if thread else ", which was put back")
-            self.problems.append(_problem(record, "intrusive", cause, INTRUSIVE))
+            self.problems.append(_problem(record, "intrusive", cause, intrusive))
 
     def _register(self, module: Any, record: Plugin) -> None:
         try:
@@ -234,7 +235,7 @@ class Discovery:
             self.problems.append(_problem(record, "broken", cause, fix))
         if odd:
             more = f", and {len(odd) - 1} more" if len(odd) > 1 else ""
-            self.problems.append(_problem(record, "broken", f"its {hook} returned {odd[0]}{more}", _UPDATE))
+            self.problems.append(_problem(record, "broken", f"its {hook} returned {odd[0]}{more}", update))
 
     def _take(self, item: Any, hook: str, record: Plugin) -> bool:
         """Whether an item is a declaration for that hook; it is taken then, or noted as what cannot be."""
@@ -298,19 +299,30 @@ class Discovery:
         """Notes a distribution whose entry points cannot be read at all."""
         record = Plugin("?", distribution, "unknown", status="broken")
         self.plugins.append(record)
-        self.problems.append(_problem(record, "broken", cause, _UPDATE))
+        self.problems.append(_problem(record, "broken", cause, update))
 
 
-INTRUSIVE = (
-    "If it is yours, do that where it is needed, in the code that the declarations name; else update or remove the plugin: "
-    "{1}, or pip uninstall {0}"
-)
-_UPDATE = "Update or remove it: {1}, or pip uninstall {0}"
+def intrusive(distribution: str) -> str:
+    """What to do about a distribution whose declaration changes the process."""
+    return (
+        "If it is yours, do that where it is needed, in the code that the declarations name; else update or remove the "
+        f"plugin: {_other(distribution)}"
+    )
 
 
-def _problem(record: Plugin, kind: str, cause: str, fix: str, concerns: tuple[str, ...] = ()) -> Problem:
-    if fix in (_UPDATE, INTRUSIVE):
-        fix = fix.format(record.distribution, origin.upgrade(record.distribution))
+def update(distribution: str) -> str:
+    """What to do about a distribution that is broken or too old."""
+    return f"Update or remove it: {_other(distribution)}"
+
+
+def _other(distribution: str) -> str:
+    return f"{origin.upgrade(distribution)}, or pip uninstall {distribution}"
+
+
+def _problem(
+    record: Plugin, kind: str, cause: str, fix: str | Callable[[str], str], concerns: tuple[str, ...] = ()
+) -> Problem:
+    fix = fix if isinstance(fix, str) else fix(record.distribution)
     return Problem(record.name, record.distribution, record.version, cause, kind, fix, concerns)
 
 

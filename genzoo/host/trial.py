@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from genzoo.host.discovery import INTRUSIVE, Discovery, Problem, distribution_of
+from genzoo.host.discovery import Discovery, Problem, distribution_of, intrusive
 from genzoo.host.guard import Guard, end_beside_threads
 
 SECONDS = 20.0
@@ -94,8 +94,7 @@ def _try(point: EntryPoint, seconds: float) -> list[Problem]:
         else:
             ended = ended and ended.replace("did not return", "let the process not end")
     problems = [
-        Problem(point.name, distribution, version, cause, "intrusive", INTRUSIVE.format(distribution))
-        for cause in changes
+        Problem(point.name, distribution, version, cause, "intrusive", intrusive(distribution)) for cause in changes
     ]
     if ended:
         cause = f"importing {point.value} {ended}"

@@ -56,7 +56,7 @@ def test_damaged_file_is_refused_by_name(copied: Path) -> None:
     for content in (whole[:-10], bytes(flipped), b"<html>not found</html>", b"", gzip.compress(b"zeros")):
         copied.write_bytes(content)
         with pytest.raises(
-            CorruptError, match=r"sha256 sum of .*t10k-labels-idx1-ubyte\.gz .*Install it anew"
+            CorruptError, match=r"sha256 sum of .*t10k-labels-idx1-ubyte\.gz .*Install genzoo-mnist again"
         ) as caught:
             Mnist(MnistOptions()).split("test")
         assert caught.value.exit_code == 4
