@@ -132,9 +132,9 @@ class Run:
         Raises:
             UsageError: If it draws none, but pages or animations.
         """
-        from matplotlib.figure import Figure
-
         drawn = self.figures(name, **options)
+        from matplotlib.figure import Figure  # by now it is imported, whatever backend the caller named
+
         found = next((drawing for drawing in drawn.values() if isinstance(drawing, Figure)), None)
         if found is None:
             kinds = ", ".join(sorted({type(drawing).__name__ for drawing in drawn.values()}))
