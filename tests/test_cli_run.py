@@ -19,8 +19,10 @@ import torch
 from PIL import Image
 
 from genzoo.cli import execute
+from genzoo.compose.plan import plan
 from genzoo.engine.listener import Tick
 from genzoo.host.host import Host, Problem, host
+from genzoo.recipe import Part, Recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.reports import OF_LOSSES
@@ -409,6 +411,23 @@ def test_a_narrow_terminal_gets_lines_that_fit(monkeypatch: pytest.MonkeyPatch) 
     assert all(len(piece) < 40 for piece in shown.replace("\n", "\r").split("\r"))
     assert "epoch 1/30" in shown
     assert shown.isascii()
+
+
+def test_the_eta_is_that_of_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, written = [0.0], list[str]()
+    monkeypatch.setattr("genzoo.training.console.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("genzoo.training.console.write_to_stderr", written.append)
+    facts = {"parameters": {"total": 1}, "images": {"train": 160}, "stages": 2, "fit_epochs": 3, "resumed_at": 0}
+    settings = {"device": "cpu", "precision": "fp32", "threads": 1}
+    listener = ConsoleListener()
+    listener.started(Path("run"), plan(Recipe(model=Part(name="vae"), train={"epochs": 9}), host()), settings, facts)
+    now[0] = 100.0
+    listener.tick(Tick(1, 9, 10, 10, 1.0, {}, {}, ()))  # 10 of 90 + 30 steps, 10 s each
+    assert "ETA 18:20" in written[-1]
+    listener.note("The prior's stage begins.")
+    now[0] = 200.0
+    listener.tick(Tick(1, 3, 10, 10, 1.0, {}, {}, (), stage="prior"))  # 10 of 30 steps, 10 s each
+    assert "ETA 3:20" in written[-1]
 
 
 @pytest.mark.parametrize("command", ["runs show {}", "runs list --out {}/../.."])

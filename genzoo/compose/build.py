@@ -105,7 +105,9 @@ def build(plan: Plan, dataset: Dataset | None = None) -> Experiment:
         check_fit(plan, plan.visualizers[key], figure, dataset, model)
     for key, metric in metrics.items():
         check_fit(plan, plan.metrics[key], metric, dataset, model)
-    return Experiment(plan, dataset, model, loss, _schedule(plan, model, loss), visualizers, metrics)
+    experiment = Experiment(plan, dataset, model, loss, _schedule(plan, model, loss), visualizers, metrics)
+    _refuse_idle_schedulers(experiment)
+    return experiment
 
 
 def make_dataset(plan: Plan) -> Dataset:
@@ -221,6 +223,23 @@ def _schedule(plan: Plan, model: Generator, loss: Objective) -> Schedule:
                 f"Write --scheduler {next(iter(configured))}={choices[0].name}, or another of these.",
             )
     return Schedule(configured, schedulers)
+
+
+def _refuse_idle_schedulers(experiment: Experiment) -> None:
+    """Refuse a scheduler that was asked for and drives a quantity of a loss that trains nothing."""
+    model, plan = experiment.model, experiment.plan
+    if not experiment.fits_prior_after or not isinstance(model, LatentGenerator):
+        return
+    fitted = set(model.prior.parameters())
+    if any(parameter not in fitted for parameter in model.parameters()):
+        return
+    for slot, choices in plan.schedulers.items():
+        if slot != LR and slot in experiment.schedule.schedulers and any(choice.asked for choice in choices):
+            raise UsageError(
+                f"compose: the scheduler {choices[0].name} of {slot} drives nothing: {plan.model.name} has no parameters "
+                f"beside those of the prior {plan[Kind.PRIOR].name}, which is fitted without the loss.",
+                f"Leave it out, or write --scheduler {LR}={choices[0].name}.",
+            )
 
 
 def _construct(choice: Choice, interface: type[Any], *arguments: Any) -> Any:

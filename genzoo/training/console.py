@@ -31,7 +31,9 @@ class ConsoleListener(Listener):
         self._live = stream is not None and stream.isatty()
         self._spoke = time.monotonic()
         self._began = time.monotonic()
-        self._first_epoch: int | None = None
+        self._first_epoch = 1
+        self._stage = ""
+        self._fit_epochs = 0
         self._drawn = False
         self._width = 0
 
@@ -40,17 +42,20 @@ class ConsoleListener(Listener):
         counts = ", ".join(f"{count} {name}" for name, count in images.items())
         self._line(f"{plan.title}: {facts['parameters']['total']:,} parameters; {counts} images.")
         self._line(f"{settings['device']}, {settings['precision']}, {settings['threads']} threads; run folder {folder}")
-        if facts["fit_epochs"]:
+        self._fit_epochs = facts["fit_epochs"]
+        if self._fit_epochs:
             self._line(
-                f"Two stages: {plan.train.epochs} epochs of training, then {facts['fit_epochs']} that fit the prior."
+                f"Two stages: {plan.train.epochs} epochs of training, then {self._fit_epochs} that fit the prior."
             )
         if facts["resumed_at"]:
             self._line(f"Resuming at step {facts['resumed_at']}.")
         self._began = self._spoke = time.monotonic()
 
     def tick(self, tick: Tick) -> None:
-        if self._first_epoch is None:
-            self._first_epoch = tick.epoch
+        if tick.stage != self._stage:
+            if self._stage:  # the second stage began after the last line of the first
+                self._began = self._spoke
+            self._stage, self._first_epoch = tick.stage, tick.epoch
         if not self._live and time.monotonic() - self._spoke < QUIET_SECONDS:
             return
         numbers = _numbers(tick.means, tick.reports)
@@ -93,8 +98,9 @@ class ConsoleListener(Listener):
 
     def _eta(self, tick: Tick) -> str:
         done = (tick.epoch - 1) * tick.steps_per_epoch + tick.step_in_epoch
-        before = ((self._first_epoch or 1) - 1) * tick.steps_per_epoch
-        left = tick.epochs * tick.steps_per_epoch - done
+        before = (self._first_epoch - 1) * tick.steps_per_epoch
+        later = self._fit_epochs if tick.stage == "train" else 0
+        left = (tick.epochs + later) * tick.steps_per_epoch - done
         seconds = (time.monotonic() - self._began) / max(done - before, 1) * left
         return duration(seconds)
 

@@ -179,6 +179,7 @@ def test_a_prior_that_is_fitted_after_stays_as_it_is_in_the_first_stage() -> Non
         ({**PIXELS, "network": {"name": "mlp"}}, "pixels takes no network"),
         ({**PIXELS, "field": {"name": "conv"}}, "conv offers no field"),
         ({"field": {"name": "unet"}}, "takes no field"),
+        ({**PIXELS, "schedulers": {"beta": [{"name": "cyclical"}]}}, "the scheduler cyclical of beta drives nothing"),
         ({**GAN, "loss": {"name": "elbo"}}, "elbo needs a model that encodes and decodes"),
         ({**GAN, "visualizers": {"r": {"name": "reconstructions"}}}, "reconstructions needs a model that encodes"),
         ({**GAN, "metrics": {"e": {"name": "elbo"}}}, "elbo needs a model that encodes"),
