@@ -219,7 +219,7 @@ SITUATIONS = [
     Situation(
         "ladder, upper level dead",
         ("ladder-vae", {"latent_dims": (4, 8), "widths": (16, 32), "norm": "none"}),
-        {"epochs": 15},
+        {"epochs": 15, "scheduler": {"beta": ("linear-warmup", {"epochs": 10})}},
         says=("Level 1, the top, is dead", "--model.norm layer", "free bits"),
         no=("collapsed",),
     ),
