@@ -231,9 +231,7 @@ def _speaks_of(error: BaseException) -> bool:
 
 
 def _print(message: str, hint: str, code: int) -> int:
-    _tell(f"Error: {message}")
-    if hint:
-        _tell(hint)
+    _tell(f"Error: {message}", *([hint] if hint else []))
     return code
 
 
@@ -249,9 +247,10 @@ def _required(module: str | None) -> str:
     return next((line for line in lines if ";" not in line and re.split(r"[^\w-]", line)[0] == name), "")
 
 
-def _tell(text: str) -> None:
+def _tell(*lines: str) -> None:
+    """Say some lines at once, since `torchrun` may end this process between two writes."""
     with suppress(OSError):  # The terminal may be closed, and the exit code tells it all the same.
-        click.echo(one_line(text), err=True)
+        click.echo("\n".join(one_line(text) for text in lines), err=True)
 
 
 def _is_storage(error: OSError) -> bool:

@@ -50,6 +50,7 @@ def cifar_records(number: int) -> np.ndarray:
     random = np.random.default_rng(number)
     records = random.integers(256, size=(20, 3073), dtype=np.uint8)
     records[:, 0] = np.arange(20) % 10
+    records[:, 1:] = records[:, 1:] // 2 + 14 * records[:, :1]  # a class is told by its brightness
     return records
 
 

@@ -178,7 +178,7 @@ class Curves(Visualizer):
         return {"": figure}
 
 
-@wrong("lines-are-of-their-split")
+@wrong("lines-are-of-their-split", also=("responds-to-run",))
 class SwapsItsSplits(Curves):
     """Its labels are changed over."""
 
