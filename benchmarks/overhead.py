@@ -139,7 +139,7 @@ def main() -> None:
     if arguments.write:
         from machine import describe, save
 
-        save("overhead", result, describe(arguments.threads))
+        save("checkouts", result, describe(arguments.threads))
 
 
 if __name__ == "__main__":

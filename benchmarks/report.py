@@ -88,6 +88,27 @@ def overhead(title: str, section: str, bar: str) -> Callable[[Mapping[str, Any]]
     return write
 
 
+def checkouts(result: Mapping[str, Any]) -> str:
+    """Training steps of two commits in turns."""
+    names = {"report": "the report's VAE", "small": "a small MLP"}
+    rows = [
+        f"| {title} | {result[name]['ratio']:.3f} ({result[name]['low']:.3f} to {result[name]['high']:.3f}) | ≤ 1.02 |"
+        for name, title in names.items()
+    ]
+    return "\n".join(
+        [
+            "## What stages and players cost\n",
+            f"Processor time of a training step, float32, this engine ÷ the one at {result['before']}, which knew one "
+            f"optimizer alone: the geometric mean of {result['report']['rounds']} rounds and its 95 % limits. The bar is "
+            "on the upper limit.\n",
+            TABLE,
+            *rows,
+            "",
+            of_machine(result, "python benchmarks/overhead.py CHECKOUT --write"),
+        ]
+    )
+
+
 def checkpoint(result: Mapping[str, Any]) -> str:
     return "\n".join(
         [
@@ -251,6 +272,7 @@ SECTIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "report": training,
     "report-overhead": overhead("the report's VAE", "report-overhead", "≤ 1.03"),
     "small-overhead": overhead("a small model, MLP 784-400-20, batch 128", "small-overhead", "≤ 1.12"),
+    "checkouts": checkouts,
     "to-totals": totals,
     "evaluation": evaluation,
     "checkpoint": checkpoint,
