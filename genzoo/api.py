@@ -41,7 +41,7 @@ class Run:
     Args:
         folder: The run folder.
         host: Where its plugins come from.
-        best: Whether its weights are those of its best held-out elbo, in place of the last.
+        best: Whether its weights are those of its best held-out elbo, instead of the last.
         data: Options of its dataset that say where its files lie now, as ``{"path": "moved.npz"}``.
 
     Example:
@@ -127,7 +127,7 @@ class Run:
         return self.loaded.view()
 
     def figure(self, name: str, **options: Any) -> Figure:
-        """A visualizer's figure, drawn anew (the first, where it draws several). See `figures`.
+        """Draw a visualizer's figure again (the first, where it draws several). See `figures`.
 
         Raises:
             UsageError: If it draws none, but pages or animations.
@@ -143,7 +143,7 @@ class Run:
 
     @own_state()
     def figures(self, name: str, **options: Any) -> dict[str, Drawing]:
-        """A visualizer's figures by name, drawn anew with these options; pages and animations where it makes such.
+        """Draw a visualizer's figures again with these options, by name; pages and animations where it makes them.
 
         Raises:
             IncompatibleError: If the model or data cannot serve it.
@@ -341,7 +341,7 @@ def load(
     Args:
         name: The run.
         host: Where its plugins come from.
-        best: Take the weights of its best held-out elbo, in place of the last.
+        best: Take the weights of its best held-out elbo, instead of the last.
         data: Options of its dataset that say where its files lie now, where they were moved: ``{"path": "moved.npz"}``.
 
     Raises:

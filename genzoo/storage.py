@@ -54,7 +54,7 @@ def _operation(name: str, path: Path) -> Generator[None]:
         way = "Free space, or choose another folder" if full else "Choose a folder that can be written"
         raise StorageError(
             f"{name}: {path} could not be written: {error.strerror or error}.",
-            f"{way}, and try again; `genzoo run --resume RUN` goes on with a run that had begun.",
+            f"{way}, and try again; `genzoo run --resume RUN` continues a run that had begun.",
         ) from error
 
 

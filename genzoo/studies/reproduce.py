@@ -133,7 +133,7 @@ def _run(key: str, recipe: Recipe, folder: Path, out: Path, host: Host, listener
         if damage := _damage(existing):
             listener.warn(f"{damage} It is run again.")
         elif not _repeats(existing, read_recipe_text(resolved.recipe()), host):
-            listener.note(f"{before} was made with other options; it is run anew.")
+            listener.note(f"{before} was made with other options; it is run again.")
         elif existing.record().get("status") == "finished":
             listener.note(f"{before} is finished and used again.")
             return _measured(existing, resolved.recipe(), host, listener)

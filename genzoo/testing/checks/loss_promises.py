@@ -54,7 +54,7 @@ def named_terms_are_measured(subject: Subject) -> None:
 @check(
     "beta-is-a-weight",
     LOSS,
-    why="β² in place of β makes every β but 0 and 1 another one than the user's.",
+    why="With β² instead of β, every β except 0 and 1 differs from the user's.",
     mend="Multiply the rate by self.quantity(context, 'beta') once.",
     applies=_beta,
 )

@@ -38,7 +38,7 @@ def promised(metric: Any, subject: Subject, found: dict[str, float]) -> dict[str
 
 
 def _truth(view: RunView) -> dict[str, tuple[float, float]]:
-    """Each quantity of a run over its test images, with the standard error that one sample an image would have."""
+    """Each quantity of a run over its test images, with the standard error that one sample per image would have."""
     from genzoo import estimators
     from genzoo.testing import oracle
 
@@ -86,7 +86,7 @@ def _nll(view: RunView) -> float:
 def estimates_what_it_says(subject: Subject) -> None:
     """Numbers named, or declared in `estimates`, as distortion, rate, elbo or nll are those of the test images.
 
-    Held to the kit's own computation with 200 samples an image, to 6 standard errors of one sample an image: a right one
+    Held to the kit's own computation with 200 samples per image, to 6 standard errors of one sample per image: a right one
     fails with a probability below 1e-8. An nll lies between the integral over the latent and the negative elbo.
     """
     metric = subject.build()
