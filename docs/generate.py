@@ -242,6 +242,12 @@ PROMISES = (
         "discrepancy-unbiased",
     ),
     ("loss", "batch_coupled", "The terms of one image depend on the others of its batch.", "coupling-declared"),
+    (
+        "dataset",
+        "labels_unseen",
+        "Why the images do not show their labels, where they do not.",
+        "labels-fit-images",
+    ),
     ("metric", "estimates", "Which numbers are a distortion, rate, elbo or nll.", "estimates-what-it-says"),
     ("metric, visualizer", "reads", "The splits that it reads; the view refuses others.", "reads-as-declared"),
     (

@@ -103,6 +103,48 @@ WALKS = [
         files_of(ROOT / "docs/examples/genzoo-rate-histogram"),
         30,
     ),
+    Walk(
+        "write-a-loss.md",
+        "the DIP-VAE's loss",
+        scaffold(Kind.LOSS, "dip-vae"),
+        files_of(ROOT / "docs/examples/genzoo-dip-vae"),
+        100,
+    ),
+    Walk(
+        "write-a-prior.md",
+        "the Student-t prior",
+        scaffold(Kind.PRIOR, "student-t"),
+        files_of(ROOT / "docs/examples/genzoo-student-t"),
+        100,
+    ),
+    Walk(
+        "write-a-likelihood.md",
+        "the discretised logistic",
+        scaffold(Kind.LIKELIHOOD, "discretised-logistic"),
+        files_of(ROOT / "docs/examples/genzoo-discretised-logistic"),
+        100,
+    ),
+    Walk(
+        "write-a-network.md",
+        "the skip network",
+        scaffold(Kind.NETWORK, "skip"),
+        files_of(ROOT / "docs/examples/genzoo-skip"),
+        100,
+    ),
+    Walk(
+        "write-a-dataset.md",
+        "the bars",
+        scaffold(Kind.DATASET, "bars"),
+        files_of(ROOT / "docs/examples/genzoo-bars"),
+        100,
+    ),
+    Walk(
+        "write-a-metric.md",
+        "the mutual information",
+        scaffold(Kind.METRIC, "mutual-information"),
+        files_of(ROOT / "docs/examples/genzoo-mutual-information"),
+        100,
+    ),
 ]
 
 

@@ -25,6 +25,7 @@ class Dataset(ABC):
           factors give the same image.
         - Optionally `names`, where images come from files.
         - Optionally `describe` and `warnings`, where the data are the user's own.
+        - Optionally ``labels_unseen``: why the images do not show their labels, where they do not.
         - Optionally ``licence``: that of the images, an SPDX identifier or a few words; empty where it is not known.
 
     Args:
@@ -36,6 +37,9 @@ class Dataset(ABC):
     factor_sizes: tuple[int, ...] = ()
     splits: tuple[str, ...] = ("train", "test")
     judge_accuracy: float | None = None
+    labels_unseen: str = ""
+    """Why the images do not show their labels, such as "drawn at random" or "the time of day". Empty: they do, and the
+    contract kit refuses labels that the nearest training image names no better than chance."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -27,7 +27,8 @@ def _labelled(subject: Subject) -> tuple[Split, Split, int]:
     "labels-fit-images",
     DATASET,
     why="Labels that are shifted or shuffled against the images train a conditional model on noise, and no shape tells.",
-    mend="Select images and labels by the same index, and sort neither without the other.",
+    mend="Select images and labels by the same index, and sort neither without the other. Labels that images do not show "
+    "are declared by `labels_unseen`, with the reason.",
 )
 def labels_fit_images(subject: Subject) -> None:
     """The nearest training image names the label of an image better than chance; of rendered images, `render` does.
@@ -35,10 +36,11 @@ def labels_fit_images(subject: Subject) -> None:
     Nearest by pixels, by the strengths of their frequencies, which do not move with the image, or the nearest class mean:
     one of the three must be right more often than chance by 3 standard errors, of up to 1000 training and 1000 test
     images, unless there are fewer than 20 or nearly all are of one class. Nothing is drawn, so that a data set passes
-    always or never; one whose labels truly have nothing to do with the images fails.
+    always or never. Where `labels_unseen` says why the images do not show their labels, they must not.
     """
     if _rendered(subject):
         return
+    unseen = splits(subject)[0].labels_unseen
     train, test, _ = _labelled(subject)
     train, test = train.subset(3000), test.subset(1000, seed=1)
     assert train.labels is not None
@@ -50,7 +52,7 @@ def labels_fit_images(subject: Subject) -> None:
         some = _pooled(split)
         guesses = [train.labels[_nearest(item(known), item(some), own=own)] for item in (_flat, _strengths)]
         guesses.append(_class_mean(known, train.labels, some, own=own))
-        _better_than_chance(which, guesses, split.labels)
+        _better_than_chance(which, guesses, split.labels, unseen)
 
 
 def _rendered(subject: Subject) -> bool:
@@ -64,7 +66,7 @@ def _rendered(subject: Subject) -> bool:
     return True
 
 
-def _better_than_chance(which: str, guesses: list[Tensor], labels: Tensor) -> None:
+def _better_than_chance(which: str, guesses: list[Tensor], labels: Tensor, unseen: str) -> None:
     if len(labels) < _LEAST:
         return
     best = (0, 0.0)
@@ -76,9 +78,18 @@ def _better_than_chance(which: str, guesses: list[Tensor], labels: Tensor) -> No
         if chance > 0.9:
             return
         least = len(labels) * chance + 3 * (chance * (1 - chance) * len(labels)) ** 0.5
-        if right > min(least, 0.95 * len(labels)):
+        # Of labels that are said not to show, far more must be named before that is taken for untrue.
+        if unseen:
+            most = len(labels) * chance + 8 * (chance * (1 - chance) * len(labels)) ** 0.5
+            seen = (
+                f"{right} of {len(labels)} {which} labels named by the nearest training image, 8 standard errors above"
+            )
+            expect(right <= most, f"labels that images do not show, since `labels_unseen` says so: {unseen}", seen)
+        elif right > min(least, 0.95 * len(labels)):
             return
         best = max(best, (right, least))
+    if unseen:
+        return
     said = f"the nearest training image to name more than {best[1]:.0f} of {len(labels)} {which} labels, 3 standard errors "
     expect(False, said + "above chance", best[0])
 

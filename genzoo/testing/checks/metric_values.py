@@ -12,29 +12,18 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import Measurement, Model, RunView
+from genzoo.interfaces import Model, RunView
 from genzoo.randomness import seeded
 from genzoo.testing.bench import View, reference_model
 from genzoo.testing.building import difference, extreme_views, first_view, views_for
 from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
-from genzoo.testing.checks.metric import METRIC, evaluate
+from genzoo.testing.checks.metric import METRIC, QUANTITIES, evaluate, promised
 from genzoo.testing.reference import PlainModel, TwoLevelModel
 from genzoo.testing.subject import Subject
 from genzoo.types import Split
 
-_QUANTITIES = ("distortion", "rate", "elbo", "nll")
 _DRAWS = 200
 _ERROR = re.compile(r"(^|.*[-_])(se|standard[-_]error)")
-
-
-def promised(metric: Any, subject: Subject, found: dict[str, float]) -> dict[str, str]:
-    """Number → what it says to estimate: as `estimates` has it, by its own name, or by the metric's."""
-    names = {name: name for name in found if name in _QUANTITIES}
-    if subject.component.name in _QUANTITIES and "" in found:
-        names[""] = subject.component.name
-    units = found.units if isinstance(found, Measurement) else {}
-    names = {name: what for name, what in names.items() if units.get(name, metric.unit) == "nats"}
-    return names | {name: what for name, what in metric.estimates.items() if name in found}
 
 
 def _truth(view: RunView) -> dict[str, tuple[float, float]]:
@@ -90,8 +79,8 @@ def estimates_what_it_says(subject: Subject) -> None:
     fails with a probability below 1e-8. An nll lies between the integral over the latent and the negative elbo.
     """
     metric = subject.build()
-    unknown = set(metric.estimates.values()) - set(_QUANTITIES)
-    expect(not unknown, f"`estimates` to name {', '.join(_QUANTITIES)}", ", ".join(sorted(unknown)))
+    unknown = set(metric.estimates.values()) - set(QUANTITIES)
+    expect(not unknown, f"`estimates` to name {', '.join(QUANTITIES)}", ", ".join(sorted(unknown)))
     done = False
     for view, wide in _plain_views(metric):
         found = evaluate(metric, view)

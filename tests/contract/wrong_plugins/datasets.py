@@ -208,6 +208,25 @@ class ShiftsItsLabels(Many):
         return replace(split, labels=split.labels.roll(1))
 
 
+@wrong("labels-fit-images", says="labels_unseen")
+class SaysNobodySeesThem(Many):
+    """It says that the images do not show their labels, which they do."""
+
+    labels_unseen = "drawn at random"
+
+
+@right()
+class LabelsAtRandom(Many):
+    """Its labels are drawn at random, as in studies of what networks learn by heart, and it says so."""
+
+    labels_unseen = "drawn at random"
+
+    def changed(self, split, name):
+        split = super().changed(split, name)
+        draw = torch.Generator().manual_seed(len(name))
+        return replace(split, labels=torch.randint(split.labels.max() + 1, split.labels.shape, generator=draw))
+
+
 @wrong("labels-fit-images")
 class ShufflesTestLabels(Many):
     """Its test images are shuffled and their labels are not."""

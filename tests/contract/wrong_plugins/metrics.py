@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -340,6 +341,31 @@ class SumsOverImages(Elbo):
 @right()
 class PlainElbo(Elbo):
     """The elbo."""
+
+
+@right()
+class Information(Elbo):
+    """The mutual information of code and image, in nats, which is no mean over images."""
+
+    requires: ClassVar = frozenset({Capability.REAL_LATENT, Capability.ONE_LEVEL})
+    direction: ClassVar = None
+
+    def value(self, run):
+        (latent,) = run.model.encode(self.batch(run)).latents
+        z, q = latent.sample[0], latent.posterior
+        each = torch.stack([q.log_prob(code.expand_as(z)) for code in z])
+        return float(each.diagonal().mean() - each.logsumexp(1).mean() + math.log(len(z)))
+
+
+@wrong("every-image-counts")
+class MeanOfBatchMeans(Elbo):
+    """It averages over batches of eight, however few are in the last one."""
+
+    def value(self, run):
+        whole = run.batch()
+        parts = [whole[start : start + 8] for start in range(0, len(whole), 8)]
+        each = [float(estimators.elbo(run.model(part), part.image).mean()) for part in parts]
+        return sum(each) / len(each)
 
 
 @wrong("every-number-in-its-bounds")

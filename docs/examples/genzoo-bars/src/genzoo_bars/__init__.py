@@ -1,0 +1,1 @@
+"""The bars dataset for genzoo."""

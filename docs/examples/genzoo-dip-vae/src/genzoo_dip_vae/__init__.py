@@ -1,0 +1,1 @@
+"""The dip vae loss for genzoo."""

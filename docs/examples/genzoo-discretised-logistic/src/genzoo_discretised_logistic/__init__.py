@@ -1,0 +1,1 @@
+"""The discretised logistic likelihood for genzoo."""

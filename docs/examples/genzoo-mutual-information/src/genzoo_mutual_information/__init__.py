@@ -1,0 +1,1 @@
+"""The mutual information metric for genzoo."""

@@ -1,0 +1,1 @@
+"""The skip network for genzoo."""

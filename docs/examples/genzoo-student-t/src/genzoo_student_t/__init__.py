@@ -1,0 +1,1 @@
+"""The student t prior for genzoo."""
