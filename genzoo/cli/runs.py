@@ -14,13 +14,12 @@ import click
 from genzoo import storage
 from genzoo.cli import console
 from genzoo.errors import GenzooError, RunExistsError, UsageError
+from genzoo.runs.compared import differing, paired_differences
 from genzoo.runs.find import all_runs, find_run, runs_root
 from genzoo.runs.folder import RunFolder, is_own, is_run, lacks_recipe, without_recipe
-from genzoo.runs.identity import flat
-from genzoo.runs.per_image import Paired, paired
+from genzoo.runs.per_image import Paired
 from genzoo.runs.reports import OF_LOSSES, cells, names_shown, reports_of
 from genzoo.text import one_line
-from genzoo.toml import read_toml
 
 OUT = click.option("--out", metavar="FOLDER", help="Folder of runs.  [default runs, or $GENZOO_RUNS]")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -121,14 +120,13 @@ def compare(
         raise UsageError(f"runs compare: --label must be given once a run, {len(folders)} times, got {len(labels)}.")
     if figure is not None:
         _draw_comparison(Path(figure), labels or tuple(folder.path.name for folder in folders), folders, title)
-    recipes = [flat(read_toml(folder.config_file, "run")[0]) for folder in folders]
-    keys = sorted({key for recipe in recipes for key in recipe})
-    differing = [key for key in keys if len({str(recipe.get(key)) for recipe in recipes}) > 1]
-    rows = [[key, *(str(recipe.get(key, "-")) for recipe in recipes)] for key in differing]
+    rows = [
+        [key, *("-" if value is None else str(value) for value in values)] for key, values in differing(folders).items()
+    ]
     summaries = [_summary(folder) for folder in folders]
     for name in dict.fromkeys(name for summary in summaries for name in summary["reports"]):
         rows.append([f"test {name}", *(cells(summary["numbers"], [name])[0] for summary in summaries)])
-    pairs = _paired_differences(folders)
+    pairs = paired_differences(folders)
     if as_json:
         fields = {row[0]: row[1:] for row in rows}
         shown = {key: [None if pair is None else asdict(pair) for pair in each] for key, each in pairs.items()}
@@ -200,16 +198,6 @@ def rm(names: tuple[str, ...], yes: bool, out: str | None) -> None:
         with folder.locked() if os.name == "posix" else nullcontext():
             storage.remove_folder(folder.path)
         console.say(f"Removed {folder.path}")
-
-
-def _paired_differences(folders: list[RunFolder]) -> dict[str, list[Paired | None]]:
-    """Metric → the difference of each later run from the first, of metrics that can be paired at all."""
-    found: dict[str, list[Paired | None]] = {}
-    for key in folders[0].record().get("metrics", {}):
-        pairs = [paired(folder, folders[0], key) for folder in folders[1:]]
-        if any(pairs):
-            found[key] = pairs
-    return found
 
 
 def _difference(pair: Paired | None) -> str:

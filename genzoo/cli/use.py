@@ -55,12 +55,12 @@ def viz(
     if not names:
         _show_fitting(loaded, Kind.VISUALIZER, f"genzoo viz {run} NAME", as_json)
         return
-    parts = _with_options(names, dotted, "viz")
+    parts = with_options(names, dotted, "viz")
     choices = {key: loaded.choice(Kind.VISUALIZER, part.name, part.options) for key, part in parts.items()}
     folder = _folder(run, loaded, out)
     if folder == loaded.folder.figures:
         loaded.loaded.data.other = refuse_figures
-    with _interruptible("viz"):
+    with interruptible("viz"):
         visualizers = {key: add_visualizer(loaded.loaded.experiment, choice) for key, choice in choices.items()}
         if not folder.is_dir():
             storage.make_folder(folder)
@@ -91,9 +91,9 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
     if not names:
         _show_fitting(loaded, Kind.METRIC, f"genzoo eval {run} METRIC", as_json)
         return
-    parts = _with_options(names, dotted, "eval")
+    parts = with_options(names, dotted, "eval")
     choices = {key: loaded.choice(Kind.METRIC, part.name, part.options) for key, part in parts.items()}
-    with _interruptible("eval"):
+    with interruptible("eval"):
         metrics = {key: add_metric(loaded.loaded.experiment, choice) for key, choice in choices.items()}
         results = measure(metrics, loaded.view)
     for key, result in results.items():
@@ -146,9 +146,9 @@ def sample(
     context: click.Context, run: str, number: int, label: str | None, seed: int, out: str, best: bool, force: bool
 ) -> None:
     """Draw samples from the trained model of RUN."""
-    target = _target(out, (".png", ".npz"), force)
+    target = target_file(out, (".png", ".npz"), force)
     loaded = _load(run, best, _data_alone(context, "sample"))
-    with _interruptible("sample"):
+    with interruptible("sample"):
         images = loaded.sample(number, _label(label, loaded), seed=seed)
     if target.suffix == ".npz":
         _save_arrays(target, {"images": images.cpu().numpy()})
@@ -183,10 +183,10 @@ def encode(context: click.Context, run: str, out: str, split: str, limit: int | 
 
     from genzoo.parts.latents import encode as encode_batch
 
-    target = _target(out, (".npz",), force)
+    target = target_file(out, (".npz",), force)
     loaded = _load(run, best, _data_alone(context, "encode"))
     found: dict[str, list[Any]] = {}
-    with _interruptible("encode"):
+    with interruptible("encode"):
         for batch in loaded.view.batches(ENCODED_AT_ONCE, limit, split):
             levels = encode_batch(loaded.model, batch).levels
             named = {f"codes_{level + 1}" if level else "codes": codes for level, codes in enumerate(levels)}
@@ -241,7 +241,7 @@ def _show_fitting(loaded: Run, kind: Kind, usage: str, as_json: bool) -> None:
 
 
 @contextmanager
-def _interruptible(command: str) -> Generator[None]:
+def interruptible(command: str) -> Generator[None]:
     """Leave at the first signal: what was written is whole, and nothing else needs to be saved."""
     from genzoo.engine.signals import Signals, StopRequested
     from genzoo.errors import Interrupted
@@ -278,7 +278,7 @@ def _folder(name: str, run: Run, out: str | None) -> Path:
     return Path(f"{name.removeprefix('zoo:')}-figures") if name.startswith("zoo:") else run.folder.figures
 
 
-def _with_options(names: tuple[str, ...], dotted: list[tuple[tuple[str, ...], str]], command: str) -> dict[str, Part]:
+def with_options(names: tuple[str, ...], dotted: list[tuple[tuple[str, ...], str]], command: str) -> dict[str, Part]:
     """The named parts with the options given as ``--NAME.OPTION`` (or ``--viz.NAME.OPTION``)."""
     options: dict[str, dict[str, Any]] = {name: {} for name in names}
     for path, value in dotted:
@@ -292,7 +292,12 @@ def _with_options(names: tuple[str, ...], dotted: list[tuple[tuple[str, ...], st
     return {bare_name(name): Part(name=name, options=values) for name, values in options.items()}
 
 
-def _target(out: str, suffixes: tuple[str, ...], force: bool) -> Path:
+def target_file(out: str, suffixes: tuple[str, ...], force: bool) -> Path:
+    """The file that ``--out`` names.
+
+    Raises:
+        UsageError: If it is of another kind, there already, or in no folder.
+    """
     target = Path(out)
     if target.suffix not in suffixes:
         raise UsageError(f"--out must end in {' or '.join(suffixes)}, got {out!r}.")

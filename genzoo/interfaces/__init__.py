@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genzoo.interfaces.dataset import Dataset
-    from genzoo.interfaces.drawing import Animation, Drawing, Page
+    from genzoo.interfaces.drawing import Animation, Drawing, Page, Section
     from genzoo.interfaces.generator import Generator, LatentGenerator
     from genzoo.interfaces.likelihood import Likelihood
     from genzoo.interfaces.loss import Loss
@@ -43,6 +43,7 @@ __all__ = [
     "Progress",
     "RunView",
     "Scheduler",
+    "Section",
     "Terms",
     "Visualizer",
 ]
@@ -51,6 +52,7 @@ _MODULES = {
     "Animation": "drawing",
     "LatentGenerator": "generator",
     "Page": "drawing",
+    "Section": "drawing",
     "Parts": "generator",
     "PerImage": "measurement",
     "Player": "objective",

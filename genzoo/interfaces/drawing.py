@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from genzoo.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page that can also stand in a page of others, such as a report; see `genzoo.parts.pages.page`.
+
+    It must need no other file and no network. ``style`` attributes are not obeyed in a report; write rules in ``style``.
+
+    Args:
+        name: In kebab-case; names its element's class.
+        title: Its heading, as plain text.
+        html: What stands under the heading, with class names and titles escaped (`html.escape`).
+        style: CSS rules; begin each selector with ``.NAME`` to leave the rest of the page alone.
+        script: The body of a JavaScript function of ``root``, the section's element, and ``data``. It runs once the page is
+            shown.
+        data: What the script gets, as plain JSON.
+    """
+
+    name: str
+    title: str
+    html: str
+    style: str = ""
+    script: str = ""
+    data: Any = None
 
 
 @dataclass(frozen=True)
@@ -20,9 +44,11 @@ class Page:
 
     Args:
         html: The whole document, with a title.
+        sections: What it is made of, where it may stand in a report; reports leave other pages out.
     """
 
     html: str
+    sections: tuple[Section, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def record_results(
     recipes: dict[str, Recipe] = {}
     for run in runs:
         recipe = read_recipe(run.config_file)
-        called = name or _installed_name(recipe, host)
+        called = name or installed_name(recipe, host)
         if called is None:
             raise UsageError(
                 f"runs record: {run.path} must repeat an installed recipe, and repeats none.", "Name it with --as NAME."
@@ -176,7 +176,7 @@ def repeats(recipe: Recipe, other: Recipe, host: Host) -> bool:
     return same and all(b.metrics[key] == part for key, part in a.metrics.items() if key in b.metrics)
 
 
-def _installed_name(recipe: Recipe, host: Host) -> str | None:
+def installed_name(recipe: Recipe, host: Host) -> str | None:
     """The installed recipe that a run's recipe repeats."""
     for resource in host.resources("recipe"):
         try:

@@ -148,3 +148,25 @@ class ClassTraversalOptions(Options):
     )
 
     tiny: ClassVar[dict[str, Any]] = {"steps": 3}
+
+
+class ExplorerOptions(Options):
+    """Options of `Explorer`."""
+
+    span: float = Field(3, gt=0, le=20, description="Reach of the plane to both sides, in prior standard deviations.")
+    codes: int = Field(400, ge=1, le=5000, description="Test images that are shown as dots.")
+    units: int = Field(
+        8, ge=2, le=32, description="Latent dimensions with a slider, those with the highest rate first."
+    )
+    megabytes: float = Field(
+        4,
+        gt=0,
+        le=64,
+        description="What the decoder's weights may take in the page; a larger network gets a sheet of images instead.",
+    )
+
+    tiny: ClassVar[dict[str, Any]] = {"codes": 6}
+    without_effect: ClassVar[dict[str, str]] = {
+        "units": "a latent of two dimensions has a slider for each; it acts on one of more dimensions",
+        "megabytes": "it acts on networks that are larger than it allows",
+    }

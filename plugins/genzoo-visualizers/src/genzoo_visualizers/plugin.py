@@ -52,4 +52,7 @@ def genzoo_visualizers() -> list[Component]:
         _declare("class-interpolation", "one path through the latents decoded as two classes", f"{REPORT}, figure 5"),
         _declare("style-transfer", "the latent of a test image decoded as every class", f"{REPORT}, section 5.3.4"),
         _declare("class-traversal", "latent axes decoded as every class", f"{REPORT}, section 5.3.4"),
+        _declare(
+            "explorer", "a page to walk through the latent space: drag and see what is decoded, draw and see the code"
+        ),
     ]

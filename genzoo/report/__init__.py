@@ -1,0 +1,1 @@
+"""One page about runs that needs nothing else: what was run, what came of it, and the model itself."""
