@@ -55,6 +55,9 @@ class TrainOptions(Options):
         "auto", description="Whether the prior is trained with the model or after it, where it can be both."
     )
     compile: bool = Field(False, description="Compile the model with torch.compile.")
+    cuda_graphs: bool = Field(
+        True, description="On CUDA, replay each step as one graph, where nothing in the model or loss forbids it."
+    )
     eval_batch_size: int = Field(500, ge=1, description="Images a batch when evaluating.")
     eval_every: int = Field(
         1, ge=1, description="Epochs between evaluations of the test images; the first and the last always are."

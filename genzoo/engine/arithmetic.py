@@ -47,17 +47,22 @@ def repeatable() -> Generator[None]:
     mode = torch.get_deterministic_debug_mode()
     memory: Any = torch.utils.deterministic
     fills, chooses = memory.fill_uninitialized_memory, backends.cudnn.benchmark
+    attention = backends.cuda.cudnn_sdp_enabled(), backends.cuda.mem_efficient_sdp_enabled()
     # torch asks for it before the first matrix product, and refuses to call that one repeatable without it.
     os.environ.setdefault(name, ":4096:8")
     torch.set_deterministic_debug_mode(mode or "warn")
     memory.fill_uninitialized_memory = False  # which would write all memory twice
     backends.cudnn.benchmark = False  # which chooses by the clock
+    backends.cuda.enable_cudnn_sdp(False)  # whose gradients, as the other's, are summed in any order
+    backends.cuda.enable_mem_efficient_sdp(False)
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(mode)
         memory.fill_uninitialized_memory = fills
         backends.cudnn.benchmark = chooses
+        backends.cuda.enable_cudnn_sdp(attention[0])
+        backends.cuda.enable_mem_efficient_sdp(attention[1])
         if workspace is None:
             os.environ.pop(name, None)
 

@@ -44,12 +44,22 @@ class Totals:
             images: How many images the batch has.
             values: The numbers, as `pack` gives them.
         """
+        self.sum(terms, values, images)
+        self.images += images
+
+    def sum(self, terms: Terms, values: Tensor, images: int) -> None:
+        """The part of `add` that the device does: the images are not counted."""
         if self._sums is None:
             layout = [(name, value.shape[0] if value.dim() else None) for name, value in terms.report.items()]
             self._begin(layout, tuple(terms.terms), values.device)
         assert self._sums is not None
         self._sums.add_(values, alpha=images)
-        self.images += images
+
+    def clear(self) -> None:
+        """Begin anew, in the same tensor."""
+        self.images = 0
+        if self._sums is not None:
+            self._sums.zero_()
 
     def means(self) -> tuple[float, dict[str, Any], dict[str, float]]:
         """Means over images: the objective, the report (a list for each vector), and the named terms."""

@@ -26,6 +26,7 @@ class Settings:
         compile: Whether the model is compiled.
         threads: Threads of torch on the CPU.
         processes: How many processes train together.
+        cuda_graphs: Whether steps are replayed as CUDA graphs where that is sound; see `genzoo.engine.static_steps`.
     """
 
     device: str
@@ -34,6 +35,7 @@ class Settings:
     compile: bool
     threads: int
     processes: int = 1
+    cuda_graphs: bool = False
 
     def record(self) -> dict[str, Any]:
         return {**asdict(self), "torch": torch.__version__}
@@ -72,7 +74,8 @@ class Settings:
 def choose(train: TrainOptions, model: nn.Module) -> Settings:
     """The settings for a model on this machine.
 
-    bfloat16 is chosen where the processor multiplies it natively; channels_last where there are convolutions.
+    bfloat16 is chosen where the processor multiplies it natively; channels_last where there are convolutions, but for
+    float32 on CUDA, whose kernels are slower so (benchmarks/RESULTS.md).
 
     Raises:
         UsageError: If the device asked for is absent.
@@ -81,8 +84,10 @@ def choose(train: TrainOptions, model: nn.Module) -> Settings:
     precision = train.precision
     if precision == "auto":
         precision = "bf16" if _multiplies_bfloat16(device) else "fp32"
-    channels_last = any(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules())
-    return Settings(device, precision, channels_last, train.compile, torch.get_num_threads())
+    convolves = any(isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)) for m in model.modules())
+    channels_last = convolves and not (device.startswith("cuda") and precision == "fp32")
+    graphs = train.cuda_graphs and device.startswith("cuda") and not train.compile
+    return Settings(device, precision, channels_last, train.compile, torch.get_num_threads(), cuda_graphs=graphs)
 
 
 def _device(wanted: str) -> str:

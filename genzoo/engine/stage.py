@@ -19,6 +19,7 @@ from genzoo.engine.evaluate import Totals, evaluate, not_finite, numbers, pack
 from genzoo.engine.listener import Tick
 from genzoo.engine.optimizer import Guard, GuardedStep, make_optimizer
 from genzoo.engine.signals import Signals
+from genzoo.engine.static_steps import StaticSteps, unfit
 from genzoo.errors import DivergedError, UsageError
 from genzoo.interfaces.generator import Generator
 from genzoo.interfaces.objective import Objective, Player, Terms
@@ -127,7 +128,9 @@ class Stage:
         }
         self._refuse_unused_lr()
         self._guard = guard
-        self._forward = torch.compile(self.model) if self.settings.compile else self.model
+        self.forward = torch.compile(self.model) if self.settings.compile else self.model
+        self.static = self._make_static()
+        self._told = False
         self._ticked = 0.0
         if self.objective.headline is None and (self.options.holdout or self.options.patience):
             raise UsageError(
@@ -200,24 +203,55 @@ class Stage:
         self.plan.module.train()
         self.objective.train()
         self._began, self._trained = time.perf_counter(), 0
-        while state.step_in_epoch < self.steps_per_epoch and state.step != self.plan.steps:
+        steps = self._steps_left()
+        if self.static is not None:
+            self.static.begin(order, steps, self._values)
+        for step in steps:
             signals.poll()
-            values = self.plan.schedule.at(
-                Progress(state.epochs_done + 1, state.step, self.steps_per_epoch, self.epochs)
-            )
-            start = state.step_in_epoch * options.batch_size
-            self._step(order[start : start + options.batch_size], values)
+            start = step * options.batch_size
+            if self.static is not None and step < self.static.steps:
+                self.static.take()
+            else:
+                self._step(order[start : start + options.batch_size], self._values(step))
             self._trained += min(options.batch_size, len(loader) - start)
             state.step += 1
             state.step_in_epoch += 1
             if state.step % POLL_STEPS == 0:
                 self.check_finite()
-                self._tick(values)
+                self._tick(self._values(step))
+        self._tell_why_not_static()
+
+    def _steps_left(self) -> range:
+        """The steps of the current epoch that are not taken yet."""
+        first, last = self.state.step_in_epoch, self.steps_per_epoch
+        if self.plan.steps is not None:
+            last = min(last, first + self.plan.steps - self.state.step)
+        return range(first, last)
+
+    def _values(self, step: int) -> dict[str, float]:
+        """The scheduled quantities at a step of the current epoch."""
+        state = self.state
+        taken = state.step - state.step_in_epoch + step
+        return self.plan.schedule.at(Progress(state.epochs_done + 1, taken, self.steps_per_epoch, self.epochs))
+
+    def _make_static(self) -> StaticSteps | None:
+        if not self.settings.cuda_graphs or unfit(self) is not None:
+            return None
+        return StaticSteps(self, capture=self.settings.device.startswith("cuda"))
+
+    def _tell_why_not_static(self) -> None:
+        """Once, on a device whose steps would be replayed as graphs."""
+        if self._told or not self.settings.cuda_graphs:
+            return
+        reason = self.static.reason if self.static is not None else unfit(self)
+        if reason is not None:
+            self._told = True
+            self.trainer.listener.note(f"Steps are not replayed as CUDA graphs: {reason}.")
 
     def _step(self, index: Tensor, values: Mapping[str, float]) -> None:
         """One step of every player whose turn it is; see `genzoo.interfaces.objective`."""
         step, workers = self.state.step, self.workers
-        self._reseed(step)
+        self.reseed(step)
         batch = self.loaders["train"].batch(workers.share(index), training=True)
         context = Context(values, len(self.loaders["train"]), self.settings.autocast)
         report: dict[str, Tensor] = {}
@@ -226,10 +260,10 @@ class Stage:
             if step % turn.player.every:
                 continue
             if number:
-                self._reseed(step, name)
+                self.reseed(step, name)
             for group in turn.optimizer.param_groups:
                 group["lr"] = values[turn.player.lr]
-            terms: Terms = self.objective.step(self._forward, batch, context, name)
+            terms: Terms = self.objective.step(self.forward, batch, context, name)
             means = turn.step(terms.objective, step, pack(terms), workers.weight(index))
             turn.totals.add(terms, len(index), means)
             output = terms.output if output is None else output
@@ -242,7 +276,7 @@ class Stage:
         if self.trainer.averages is not None:
             self.trainer.averages.update(step)
 
-    def _reseed(self, step: int, *player: str) -> None:
+    def reseed(self, step: int, *player: str) -> None:
         stream = ("step",) if self.plan.first else (self.plan.name, "step")
         reseed(self.workers.seed(self.options.seed, *stream, step, *player))
 
@@ -284,7 +318,7 @@ class Stage:
         state.epochs_done = epoch
         state.step_in_epoch = 0
         for turn in self.turns.values():
-            turn.totals = Totals()
+            turn.totals.clear()
         if best or last or epoch % self.options.checkpoint_every == 0:
             trainer.listener.save(trainer, best=best)
         trainer.listener.epoch_over(trainer, row)

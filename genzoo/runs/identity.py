@@ -23,7 +23,7 @@ from genzoo.types import Kind
 RESUME_MAY_CHANGE = ("epochs", "viz_every")
 """Training options that a resumed run may change; visualizers and metrics too."""
 
-FREE = (*RESUME_MAY_CHANGE, "device")
+FREE = (*RESUME_MAY_CHANGE, "device", "cuda_graphs")
 """Training options that are no part of a run's identity."""
 
 _SHOWN = 5

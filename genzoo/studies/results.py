@@ -55,6 +55,7 @@ _NO_DIFFERENCE = (
     "device",
     "precision",
     "compile",
+    "cuda_graphs",
     "eval_batch_size",
     "eval_every",
     "viz_every",

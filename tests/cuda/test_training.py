@@ -170,6 +170,84 @@ def stopping(after: int) -> Callable[[Signals], None]:
     return poll
 
 
+# Steps that are replayed as graphs
+
+
+GRAPHED = sorted(TRAINED.keys() - {"vq-vae"})
+"""The others do something after each step; of a run with a fitted prior the second stage is replayed."""
+
+
+def graphs_of(trainer: Trainer) -> list[bool]:
+    stage = trainer.stage
+    return [] if stage.static is None else [part.captured for part in stage.static.parts]
+
+
+@pytest.mark.skipif(not ON_CUDA, reason="only CUDA has graphs")
+@pytest.mark.parametrize("name", GRAPHED)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_replayed_steps_train_what_launched_ones_train(name: str, precision: str) -> None:
+    found: list[dict[str, Tensor]] = []
+    for graphs in (False, True):
+        experiment = build(resolved(name, precision=precision, epochs=3, cuda_graphs=graphs))
+        trainer, observer = trainer_of(experiment)
+        trainer.initialise()
+        trainer.fit(Signals())
+        assert graphs_of(trainer) == ([True] if graphs else [])
+        found.append({**numbers(observer.rows), **{k: v.float() for k, v in experiment.model.state_dict().items()}})
+    assert_close(found[1], found[0], 1e-4 if precision == "fp32" else 1e-2)
+
+
+@pytest.mark.skipif(not ON_CUDA, reason="only CUDA has graphs")
+@pytest.mark.parametrize("mistake", ["waits", "counts", "fails in capture"])
+def test_what_cannot_be_captured_is_trained_all_the_same(mistake: str) -> None:
+    calls = [0]
+
+    def spoil(module: Any, given: Any, terms: LossTerms) -> LossTerms:
+        if not module.training:
+            return terms
+        if mistake == "waits":
+            terms.objective.item()
+        if mistake == "counts":
+            module.calls = getattr(module, "calls", 0) + 1
+        if mistake == "fails in capture" and torch.cuda.is_current_stream_capturing():
+            calls[0] += 1
+            terms.objective.item()
+        return terms
+
+    weights: list[dict[str, Tensor]] = []
+    for graphs in (False, True):
+        experiment = build(resolved("vae-conv", epochs=3, cuda_graphs=graphs))
+        trainer, _ = trainer_of(experiment)
+        experiment.loss.register_forward_hook(spoil)
+        trainer.fit(Signals())
+        weights.append(experiment.model.state_dict())
+        if graphs:
+            assert trainer.first.static is not None
+            assert trainer.first.static.reason is not None
+            assert graphs_of(trainer) == [False]
+    assert calls[0] == (mistake == "fails in capture")
+    assert_close(weights[1], weights[0], 1e-4)
+
+
+@pytest.mark.skipif(not ON_CUDA, reason="only CUDA has graphs")
+def test_a_replayed_step_that_is_not_finite_is_named_and_not_taken() -> None:
+    experiment = build(resolved("vae-conv", epochs=4))
+    trainer, _ = trainer_of(experiment)
+    steps = torch.zeros((), device=PLACE)
+
+    def spoil(module: Any, given: Any, terms: LossTerms) -> LossTerms:
+        if module.training:
+            steps.add_(1)
+            return replace(terms, objective=terms.objective * torch.where(steps == 11, torch.nan, 1.0))
+        return terms
+
+    experiment.loss.register_forward_hook(spoil)
+    with pytest.raises(DivergedError, match=r"step 10\b"):
+        trainer.fit(Signals())
+    assert graphs_of(trainer) == [True]
+    assert all(bool(value.isfinite().all()) for value in experiment.model.state_dict().values())
+
+
 # The guard
 
 

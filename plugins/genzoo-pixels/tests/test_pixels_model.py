@@ -50,6 +50,14 @@ def test_images_come_back_as_they_were_and_cost_no_distortion(options: dict[str,
     torch.testing.assert_close(model.generate([output.latents[0].sample[0]]), image)
 
 
+@pytest.mark.parametrize("space", ["centred", "logit"])
+def test_images_of_float64_are_exact_in_float64(space: str) -> None:
+    z = made(space=space).double().prior_of_top().sample(torch.Size([5]))
+    image = made(space=space).double().generate([z.double().reshape(5, 1, 2, 3)])
+    assert image.dtype == torch.float64
+    assert torch.equal(image, (image * 15).round() / 15)
+
+
 def test_the_rate_of_codes_is_exactly_the_priors_log_probability() -> None:
     output = made(levels="categorical")(Batch(torch.randint(16, (4, 1, 2, 3)) / 15))
     (rate,) = estimators.rates(output.latents)

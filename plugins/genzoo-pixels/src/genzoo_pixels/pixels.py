@@ -79,4 +79,4 @@ class Pixels(Model):
             raise UsageError(f"decode: latent must be [*, {', '.join(map(str, event))}], got {list(z.shape)}.")
         grey = grey_levels(self._space.inverse(z), self._levels) if self._real else z
         image = grey.reshape(*z.shape[: z.dim() - len(event)], *self.image.shape)
-        return self.likelihood((image / (self._levels - 1)).to(z.dtype if self._real else torch.float32))
+        return self.likelihood(image.to(z.dtype if self._real else torch.float32) / (self._levels - 1))
