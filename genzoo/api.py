@@ -322,13 +322,17 @@ def run_recipe(
 ) -> Run:
     """Train a recipe and return its run. See `run`."""
     from genzoo.engine.listener import Listener
+    from genzoo.parts.progress import clear_live_line
     from genzoo.training.console import ConsoleListener
     from genzoo.training.start import start
 
     host = host or default_host()
     resolved: Plan = plan(recipe, host)
     listener = ConsoleListener() if progress else Listener()
-    outcome = start(resolved, host, out=runs_root(out), name=name, listener=listener)
+    try:
+        outcome = start(resolved, host, out=runs_root(out), name=name, listener=listener)
+    finally:
+        clear_live_line()
     return Run(outcome.folder, host)
 
 

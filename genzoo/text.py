@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 _UNSAFE = re.compile(
     "["
@@ -75,11 +75,16 @@ class VisibleStream:
         stream: Where the text goes.
     """
 
+    before: ClassVar[Callable[[], None] | None] = None
+    """Called before anything is written. A progress line uses it to leave the terminal first."""
+
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         """See `io.TextIOBase.write`."""
+        if text and VisibleStream.before is not None:
+            VisibleStream.before()
         self._stream.write(visible(text, keep="\n\t\r"))
         return len(text)
 
@@ -90,6 +95,16 @@ class VisibleStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def bare(stream: Any) -> Any:
+    """The stream behind a `VisibleStream`, for colours and progress lines that genzoo lays out itself.
+
+    Text from outside must pass through `one_line` or `visible` before it is written there.
+    """
+    while isinstance(stream, VisibleStream):
+        stream = stream._stream
+    return stream
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -408,9 +409,13 @@ def test_a_narrow_terminal_gets_lines_that_fit(monkeypatch: pytest.MonkeyPatch) 
     listener.tick(Tick(1, 30, 20, 469, 20000.0, {"beta": 0.1}, means, OF_LOSSES))
     listener.note("naïve ± β")
     shown = "".join(written)
-    assert all(len(piece) < 40 for piece in shown.replace("\n", "\r").split("\r"))
+    assert all(len(piece) < 40 for piece in re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\n", "\r").split("\r"))
     assert "epoch 1/30" in shown
     assert shown.isascii()
+
+
+def uncoloured(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def test_the_eta_is_that_of_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:

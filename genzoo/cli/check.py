@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -58,14 +57,12 @@ def check(
     start()
     reports: list[Report] = []
     for number, item in enumerate(chosen, 1):
-        if sys.stderr.isatty():
-            console.passing(f"checking {item.kind}/{item.name} ({number} of {len(chosen)}) …")
+        console.passing(f"checking {item.kind}/{item.name} ({number} of {len(chosen)}) …")
         asked = _of_kind(only, item.kind)
         if only and not asked:
             continue
         reports.append(check_component(item, only=asked or None))
-        if sys.stderr.isatty():
-            console.passing("")
+        console.passing("")
         if as_json:
             console.print_json_line(reports[-1].to_json())
         else:

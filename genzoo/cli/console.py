@@ -17,9 +17,10 @@ import click
 
 from genzoo.errors import UsageError
 from genzoo.launched import launched
+from genzoo.parts.progress import LiveLine, clear_live_line
 from genzoo.plain import plain
 from genzoo.process import tell_of_home_once
-from genzoo.text import json_text, one_line, visible
+from genzoo.text import bare, json_text, one_line, visible
 
 NARROWEST_COLUMN = 16
 """Where the last column of a table would get less than this, each row is stacked instead."""
@@ -67,14 +68,37 @@ def say(text: str = "", *, err: bool = False) -> None:
     click.echo(one_line(text), err=err)
 
 
+_passing: list[LiveLine] = []
+
+
 def passing(text: str) -> None:
-    """Shows a line on stderr, a terminal instead of the one shown before; an empty one leaves the line clean."""
-    click.echo(f"\r\033[K{one_line(text)}", err=True, nl=False)
+    """Shows a line on stderr until anything else is printed, where stderr is a terminal; an empty text removes it."""
+    while _passing:
+        _passing.pop().clear()
+    if text and speaks():
+        _passing.append(LiveLine())
+        _passing[0].show([text])
 
 
-def show(block: str, *, err: bool = False) -> None:
-    """Prints a block that was laid out in lines, such as a `table`."""
-    click.echo(visible(block), err=err)
+def show(block: str, *, err: bool = False, style: str = "") -> None:
+    """Prints a block that was laid out in lines, such as a `table`.
+
+    Args:
+        block: The lines.
+        err: Whether they go to stderr.
+        style: How rich names a colour, such as ``"green"``. It is used on a terminal, unless ``NO_COLOR`` is set.
+    """
+    stream: TextIO | None = sys.stderr if err else sys.stdout
+    if not style or stream is None or not stream.isatty():
+        click.echo(visible(block), err=err)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    clear_live_line()
+    Console(file=bare(stream), highlight=False, markup=False, emoji=False).print(
+        Text(visible(block)), style=style, soft_wrap=True
+    )
 
 
 def width() -> int | None:

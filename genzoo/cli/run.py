@@ -16,6 +16,7 @@ from genzoo.compose.plan import SLOTS, bare_name
 from genzoo.declare import FIELD
 from genzoo.errors import GenzooError, UsageError
 from genzoo.recipe import Part, Recipe, TrainOptions, line_of, read_recipe
+from genzoo.text import one_line
 from genzoo.toml import read_text
 from genzoo.types import Kind
 
@@ -85,6 +86,7 @@ def command(
 
     With no options this is the report's configuration: MNIST, a 2-D latent, 30 epochs with a linear warm-up of beta.
     """
+    console.passing(f"Loading PyTorch and {model or 'the parts of the run'} …")
     from genzoo.host.host import host
     from genzoo.runs.find import runs_root
     from genzoo.runs.folder import check_name
@@ -126,6 +128,7 @@ def command(
         if dry_run:
             _print_plan(resolved, as_json)
             return
+        console.passing(f"Reading {resolved[Kind.DATASET].name} and making {resolved.title} …")
         outcome = start(
             resolved,
             host(),
@@ -360,8 +363,10 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
         if "values" in result:
             console.show(console.paragraph(f"{key}: {console.numbers(result)}", columns))
     if outcome.verdict:
-        console.show(console.paragraph(outcome.verdict, columns))
+        severities = {finding["severity"] for finding in outcome.folder.record().get("findings", [])}
+        style = "yellow" if "fault" in severities else "green" if severities == {"good"} else "cyan"
+        console.show(console.paragraph(outcome.verdict, columns), style=style)
     for result in outcome.figures.values():
         for file in result.get("files", []):
-            console.say(str(outcome.folder.figures / file))
+            console.show(one_line(str(outcome.folder.figures / file)), style="bold")
     console.say(f"Run folder: {outcome.folder.path}")

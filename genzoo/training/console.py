@@ -1,16 +1,14 @@
-"""Progress of a run on stderr: one live line on a terminal, plain lines elsewhere."""
+"""Progress of a run on stderr: one live line with a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from genzoo.engine.listener import Listener
-from genzoo.parts.progress import duration, write_to_stderr
+from genzoo.parts.progress import LiveLine, duration, write_to_stderr
 from genzoo.text import one_line
 
 if TYPE_CHECKING:
@@ -27,15 +25,15 @@ class ConsoleListener(Listener):
     """Writes to stderr, which may be closed or narrow."""
 
     def __init__(self) -> None:
-        stream: TextIO | None = sys.stderr
-        self._live = stream is not None and stream.isatty()
+        self._live = LiveLine()
         self._spoke = time.monotonic()
         self._began = time.monotonic()
         self._first_epoch = 1
         self._stage = ""
         self._fit_epochs = 0
         self._drawn = False
-        self._width = 0
+        self._trained = self._stage_steps = 0
+        self._last: tuple[list[str], float] | None = None
 
     def started(self, folder: Path, plan: Plan, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         images = facts["images"]
@@ -55,32 +53,42 @@ class ConsoleListener(Listener):
         if tick.stage != self._stage:
             if self._stage:  # the second stage began after the last line of the first
                 self._began = self._spoke
+                self._trained = self._stage_steps
             self._stage, self._first_epoch = tick.stage, tick.epoch
-        if not self._live and time.monotonic() - self._spoke < QUIET_SECONDS:
+        if not self._live.on_terminal and time.monotonic() - self._spoke < QUIET_SECONDS:
             return
-        numbers = _numbers(tick.means, tick.reports)
-        beta = f"  beta {tick.values['beta']:.2f}" if "beta" in tick.values else ""
-        text = (
-            f"{_word(tick.stage)} {tick.epoch}/{tick.epochs}  step {tick.step_in_epoch}/{tick.steps_per_epoch}  "
-            f"{numbers}{beta}  {tick.images_per_second:,.0f} images/s  ETA {self._eta(tick)}"
-        )
-        if self._live:
-            self._show(text)
+        done, left = self._steps(tick)
+        before = (self._first_epoch - 1) * tick.steps_per_epoch
+        eta = f"ETA {duration((time.monotonic() - self._began) / max(done - before, 1) * left)}"
+        epoch = f"{_word(tick.stage)} {tick.epoch}/{tick.epochs}"
+        step = f"step {tick.step_in_epoch}/{tick.steps_per_epoch}"
+        numbers = _each_number(tick.means, tick.reports)
+        beta = [f"beta {tick.values['beta']:.2f}"] if "beta" in tick.values else []
+        speed = f"{tick.images_per_second:,.0f} images/s"
+        if self._live.on_terminal:
+            # The first that is left out is the least: what is measured comes before how fast.
+            share = (self._trained + done) / max(self._trained + done + left, 1)
+            self._last = [eta, epoch, *reversed(numbers), *beta, speed, step], share
+            self._live.show(*self._last)
         else:
-            self._line(text)
+            self._line("  ".join([epoch, step, " ".join(numbers), *beta, speed, eta]))
 
     def epoch(self, row: dict[str, Any], stage: Stage) -> None:
         reports = stage.objective.reports
         beta = row["quantities"].get("beta")
         speed = row.get("images_per_second")
+        number, later = row.get("prior_epoch", row["epoch"]), self._fit_epochs and stage.plan.name == "train"
         self._line(
-            f"{_word(stage.plan.name)} {row.get('prior_epoch', row['epoch'])}/{stage.epochs}  "
+            f"{_word(stage.plan.name)} {number}/{stage.epochs}  "
             f"train {_numbers(row['train'], reports)}"
             + (f"  |  test {_numbers(row['test'], reports)}" if "test" in row else "")
             + (f"  beta {beta:.2f}" if beta is not None else "")
             + f"  {row['seconds']:.1f} s"
             + (f", {speed:,.0f} images/s" if speed else "")
         )
+        if not later and number == stage.epochs:
+            self._live.clear()
+            self._last = None
 
     def figures(self, results: Mapping[str, Any], folder: Path) -> None:
         failed = {key: result["error"] for key, result in results.items() if "error" in result}
@@ -96,26 +104,19 @@ class ConsoleListener(Listener):
     def warn(self, text: str) -> None:
         self._line(f"Warning: {text}")
 
-    def _eta(self, tick: Tick) -> str:
-        done = (tick.epoch - 1) * tick.steps_per_epoch + tick.step_in_epoch
-        before = (self._first_epoch - 1) * tick.steps_per_epoch
+    def _steps(self, tick: Tick) -> tuple[int, int]:
+        """Steps of this stage that are done, and steps that are left in this and the next."""
         later = self._fit_epochs if tick.stage == "train" else 0
-        left = (tick.epochs + later) * tick.steps_per_epoch - done
-        seconds = (time.monotonic() - self._began) / max(done - before, 1) * left
-        return duration(seconds)
-
-    def _show(self, text: str) -> None:
-        columns = shutil.get_terminal_size().columns - 1
-        text = one_line(text)[:columns]
-        write_to_stderr("\r" + text.ljust(min(self._width, columns)))
-        self._width = len(text)
+        self._stage_steps = tick.epochs * tick.steps_per_epoch
+        done = (tick.epoch - 1) * tick.steps_per_epoch + tick.step_in_epoch
+        return done, self._stage_steps + later * tick.steps_per_epoch - done
 
     def _line(self, text: str) -> None:
-        if self._live and self._width:
-            write_to_stderr("\r" + " " * self._width + "\r")
-            self._width = 0
+        self._live.clear()
         self._spoke = time.monotonic()
         write_to_stderr(one_line(text) + "\n")
+        if self._last is not None and self._last[1] < 1:
+            self._live.show(*self._last)
 
 
 def _word(stage: str) -> str:
@@ -124,5 +125,9 @@ def _word(stage: str) -> str:
 
 
 def _numbers(means: Mapping[str, Any], reports: Sequence[Report]) -> str:
+    return " ".join(_each_number(means, reports))
+
+
+def _each_number(means: Mapping[str, Any], reports: Sequence[Report]) -> list[str]:
     shown = [report.name for report in reports if report.shown and isinstance(means.get(report.name), int | float)]
-    return " ".join(f"{name} {means[name]:z.2f}" for name in shown)
+    return [f"{name} {means[name]:z.2f}" for name in shown]
