@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 _UNSAFE = re.compile(
     "["
@@ -22,6 +22,9 @@ _UNSAFE = re.compile(
     "]"
 )
 _BREAK = re.compile(r"\r?\n|\t")
+
+before_text: list[Callable[[], None]] = []
+"""What a `VisibleStream` calls before it writes: it removes the progress line that is shown, if one is."""
 
 
 def visible(text: str, keep: str = "\n") -> str:
@@ -75,16 +78,13 @@ class VisibleStream:
         stream: Where the text goes.
     """
 
-    before: ClassVar[Callable[[], None] | None] = None
-    """Called before anything is written. A progress line uses it to leave the terminal first."""
-
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         """See `io.TextIOBase.write`."""
-        if text and VisibleStream.before is not None:
-            VisibleStream.before()
+        if text and before_text:
+            before_text[0]()
         self._stream.write(visible(text, keep="\n\t\r"))
         return len(text)
 
@@ -96,6 +96,10 @@ class VisibleStream:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    def behind(self) -> Any:
+        """The stream itself; see `bare`."""
+        return self._stream
+
 
 def bare(stream: Any) -> Any:
     """The stream behind a `VisibleStream`, for colours and progress lines that genzoo lays out itself.
@@ -103,7 +107,7 @@ def bare(stream: Any) -> Any:
     Text from outside must pass through `one_line` or `visible` before it is written there.
     """
     while isinstance(stream, VisibleStream):
-        stream = stream._stream
+        stream = stream.behind()
     return stream
 
 

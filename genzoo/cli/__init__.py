@@ -56,6 +56,7 @@ COMMANDS: dict[str, Entry] = {
     "new": Entry("genzoo.cli.new", "Make a plugin distribution that passes its checks."),
     "check": Entry("genzoo.cli.check", "Run the contract checks on a plugin."),
     "registry": Entry("genzoo.cli.registry", "Check the catalogue, and verify what it lists."),
+    "completion": Entry("genzoo.cli.completion", "Print what makes Tab complete genzoo in a shell."),
     "doctor": Entry("genzoo.cli.doctor", "Show what is installed, slow, broken, and why."),
 }
 """Command name → its module, which holds a click command of that name, and the first line of its help."""
@@ -146,7 +147,9 @@ def execute(arguments: Sequence[str]) -> int:
         if reconfigure is not None:
             reconfigure(errors="replace")
     if "_GENZOO_COMPLETE" in os.environ:
-        cli(prog_name="genzoo", args=list(arguments))
+        from genzoo.cli.completing import answer
+
+        return answer(os.environ["_GENZOO_COMPLETE"])
     with visible_streams():
         return _execute(arguments)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from genzoo.text import VisibleStream, bare, one_line, visible
+from genzoo.text import bare, before_text, one_line, visible
 
 QUIET_SECONDS = 30.0
 """Seconds between two lines where there is no terminal."""
@@ -46,7 +46,7 @@ class LiveLine:
         """
         if not self.on_terminal:
             return
-        if VisibleStream.before != self.clear:
+        if self.clear not in before_text:
             clear_live_line()
         columns = max(shutil.get_terminal_size().columns - 1, 1)
         text, cells = _laid_out(fields, share, columns)
@@ -54,15 +54,15 @@ class LiveLine:
         self._stream = bare(sys.stderr)
         self._write("\r" + text + " " * max(0, before - cells))
         self._cells = cells
-        VisibleStream.before = self.clear
+        before_text[:] = [self.clear]
 
     def clear(self) -> None:
         """Remove the line."""
         if self._cells and self._stream is bare(sys.stderr):
             self._write("\r" + " " * self._cells + "\r")
         self._cells = 0
-        if VisibleStream.before == self.clear:
-            VisibleStream.before = None
+        if self.clear in before_text:
+            before_text.clear()
 
     def _write(self, text: str) -> None:
         """Write what was laid out here, colours included, past what makes control codes visible."""
@@ -72,8 +72,8 @@ class LiveLine:
 
 def clear_live_line() -> None:
     """Remove the line that is shown now, whoever shows it."""
-    if VisibleStream.before is not None:
-        VisibleStream.before()
+    if before_text:
+        before_text[0]()
 
 
 def _laid_out(fields: Sequence[str], share: float | None, columns: int) -> tuple[str, int]:
