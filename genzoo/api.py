@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from genzoo.interfaces.drawing import Drawing
     from genzoo.interfaces.model import Model
     from genzoo.interfaces.view import RunView
+    from genzoo.report.notebook import Document
     from genzoo.runs.load import LoadedRun
 
 Named = str | tuple[str, Mapping[str, Any]]
@@ -68,17 +69,10 @@ class Run:
         return one_line(f"<Run {record.get('title', '?')}, {record.get('status', '?')}, {self.path}>")
 
     def _repr_html_(self) -> str:
-        """In a notebook a run shows its figures."""
-        import base64
-        import html
+        """In a notebook a run shows its verdict, its last numbers and its figures; see `explore` for the model itself."""
+        from genzoo.report.notebook import summary
 
-        parts = [f"<p><b>{html.escape(repr(self))}</b><br>{html.escape(str(self.record.get('verdict', '')))}</p>"]
-        for path in sorted(self.folder.figures.glob("*.png")):
-            data = base64.b64encode(path.read_bytes()).decode()
-            parts.append(
-                f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}" style="max-width:800px">'
-            )
-        return "\n".join(parts)
+        return summary(self.folder, repr(self))
 
     @property
     def path(self) -> Path:
@@ -176,6 +170,52 @@ class Run:
         from genzoo.training.closing import findings_of
 
         return findings_of(self.loaded.experiment, self.view, self.folder.last_row())
+
+    @own_state()
+    def report(self, *others: Run, pages: Mapping[str, Any] | None = None, title: str = "") -> Document:
+        """One page about this run, and others beside it, that needs no other file and no network.
+
+        Args:
+            *others: Runs to stand side by side with it.
+            pages: Visualizer → its options, of those whose pages stand in it; None for the explorer, ``{}`` for none.
+            title: Of the page.
+
+        Returns:
+            A `Document`, which a notebook shows and ``save`` writes.
+
+        Raises:
+            UsageError: If a page is asked for that no visualizer makes.
+
+        Example:
+            >>> load("zoo:report-vae").report().save("report.html")  # doctest: +SKIP
+        """
+        from genzoo.report.assemble import report
+        from genzoo.report.notebook import Document
+
+        folders = [self.folder, *(run.folder for run in others)]
+        parts = None if pages is None else {bare_name(name): _part((name, pages[name])) for name in pages}
+        made = report(folders, self.host, pages=parts, best=self.best, data=self.data, title=title)
+        return Document(made.html)
+
+    @own_state()
+    def explore(self, **options: Any) -> Document:
+        """The latent explorer of the run: drag over the latent plane and see what is decoded.
+
+        Args:
+            **options: Of the visualizer ``explorer``, as ``codes=1000``.
+
+        Returns:
+            A `Document`, which a notebook shows and ``save`` writes.
+
+        Raises:
+            PluginError: If the visualizer is not installed.
+            IncompatibleError: If the model has no latents.
+        """
+        from genzoo.interfaces.drawing import Page
+        from genzoo.report.notebook import Document
+
+        (page,) = (drawing for drawing in self.figures("explorer", **options).values() if isinstance(drawing, Page))
+        return Document(page.html)
 
     @own_state(keep_random=False)
     def sample(self, n: int, label: Any = None, *, seed: int | None = None) -> Tensor:

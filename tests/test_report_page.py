@@ -194,6 +194,37 @@ def test_the_command_writes_the_page_and_replaces_none(runs: dict[str, Path], tm
     assert data_of(target.read_text(encoding="utf-8")) == []
 
 
+def test_a_run_makes_its_report_and_explorer_in_python(runs: dict[str, Path], tmp_path: Path) -> None:
+    run, other = genzoo.load(runs["plain"]), genzoo.load(runs["other"])
+    explorer = run.explore(codes=5)
+    (data,) = data_of(explorer.html)
+    assert len(data["codes"]) == 5
+    shown = explorer._repr_html_()
+    assert shown.startswith('<iframe title="genzoo" sandbox="allow-scripts"')
+    assert "<script" not in shown
+    assert html.unescape(shown).count("<script") == explorer.html.count("<script")
+    both = run.report(other, pages={"explorer": {"codes": 4}}, title="Both")
+    assert [len(data["codes"]) for data in data_of(both.html)] == [4, 4]
+    assert both.save(tmp_path / "both.html").read_text(encoding="utf-8") == both.html
+    with pytest.raises(UsageError, match="must not exist"):
+        both.save(tmp_path / "both.html")
+    assert data_of(run.report(pages={}).html) == []
+
+
+def test_the_plane_of_a_large_network_is_a_sheet_with_the_reason(runs: dict[str, Path]) -> None:
+    page = genzoo.load(runs["plain"]).explore(megabytes=0.001).html
+    assert data_of(page) == []
+    assert "Nothing can be moved here: the network must have at most" in page
+    assert '<img class="sheet"' in page
+
+
+def test_codes_of_a_codebook_get_a_sheet_of_samples(tmp_path: Path) -> None:
+    quick: dict[str, Any] = {"data": "digits", "epochs": 1, "limit": 32, "progress": False, "out": tmp_path}
+    page = genzoo.run("vq-vae", **quick).explore().html
+    assert "the latents must be real numbers" in page
+    assert '<img class="sheet"' in page
+
+
 def test_a_chart_of_constant_or_missing_values_is_drawn_or_left_out() -> None:
     assert "NaN" not in chart("Rate", "nats", [("test", [1, 2], [0.0, 0.0])])
     assert "polyline" in chart("Rate", "nats", [("test", [1], [3.0])])

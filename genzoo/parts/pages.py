@@ -57,8 +57,8 @@ def page(title: str, sections: Sequence[Section], *, head: str = "") -> Page:
     """
     style = "\n".join(dict.fromkeys([house_style(), *(section.style for section in sections if section.style)]))
     scripts = list(dict.fromkeys(section.script for section in sections if section.script))
-    style = style.replace("</", "<\\/")
-    script = _script(scripts).replace("</", "<\\/") if scripts else ""
+    style = _trimmed(style)
+    script = _trimmed(_script(scripts)) if scripts else ""
     body: list[str] = []
     for number, section in enumerate(sections):
         which = f' data-script="{scripts.index(section.script)}"' if section.script else ""
@@ -143,6 +143,12 @@ def _script(scripts: Sequence[str]) -> str:
         "    sections[root.dataset.script](root, JSON.parse(data.textContent));\n"
         "  }\n}));\n"
     )
+
+
+def _trimmed(code: str) -> str:
+    """Styles or scripts without indentation, empty lines and whole-line comments, and without an end tag in a string."""
+    lines = (line.strip() for line in code.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//")).replace("</", "<\\/")
 
 
 def _hash(content: str) -> str:

@@ -214,10 +214,10 @@ def _picture(name: str, address: str) -> str:
 
 
 def _smaller(png: bytes) -> bytes:
-    """The same picture in 32 colours, where that takes less."""
+    """The same picture in 16 colours, where that takes less."""
     from PIL import Image
 
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as picture:
-        picture.convert("RGB").quantize(32, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        picture.convert("RGB").quantize(16, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return min(png, buffer.getvalue(), key=len)

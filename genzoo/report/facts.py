@@ -28,6 +28,11 @@ _ADDRESS = re.compile(r"https://[^\s<>\"']+[^\s<>\"'.,;)]")
 _ROWS = 12
 """Epochs in the table of a run."""
 
+_NUMBERS = 8
+"""Numbers of a metric that are shown at once; the others are folded away."""
+
+_BLANK = '<span class="visually-hidden">what</span>'
+
 _SIGNS = {"good": "As it should be", "note": "Worth knowing", "fault": "Fault"}
 
 
@@ -47,14 +52,18 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequen
         numbers: Columns of numbers, which are set to the right.
     """
     right = [' class="number"' if column in numbers else "" for column in range(len(headers))]
-    head = "".join(f'<th scope="col"{kind}>{text(cell)}</th>' for cell, kind in zip(headers, right, strict=True))
+    head = "".join(
+        f'<th scope="col"{kind}>{text(cell) or _BLANK}</th>' for cell, kind in zip(headers, right, strict=True)
+    )
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>'
         + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row[1:], right[1:], strict=True))
         + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    label = text(", ".join(header for header in headers if header) or "facts")
+    scroll = f'<div class="scroll" role="group" aria-label="Table: {label}" tabindex="0">'
+    return f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def title_of(record: Mapping[str, Any], folder: RunFolder) -> str:
@@ -158,7 +167,7 @@ def metrics(record: Mapping[str, Any]) -> str:
         rows = [
             [
                 text(name),
-                number(value, 4 if abs(value or 0) < 1 else 2),
+                _measured(value),
                 f"± {number(values[f'{name}-se'])}" if f"{name}-se" in values else "",
                 text(units.get(name, result.get("unit", ""))),
             ]
@@ -167,11 +176,24 @@ def metrics(record: Mapping[str, Any]) -> str:
         ]
         notes = "".join(f"<p><b>Read this with it:</b> {text(note)}</p>" for note in result.get("warnings", ()))
         protocol = f'<p class="small">{text(result["protocol"])}</p>' if result.get("protocol") else ""
-        parts.append(
-            f"<h3>{text(key)}</h3>{protocol}{notes}"
-            + table(["number", "value", "standard error", "unit"], rows, (1, 2))
-        )
+        rest = rows[_NUMBERS:]
+        more = f"<details><summary>{len(rest)} more numbers</summary>{_measurements(rest)}</details>" if rest else ""
+        parts.append(f"<h3>{text(key)}</h3>{protocol}{notes}{_measurements(rows[:_NUMBERS])}{more}")
     return "".join(parts)
+
+
+def _measurements(rows: Sequence[Sequence[str]]) -> str:
+    """A table of numbers without the columns that nothing stands in."""
+    headers = ["number", "value", "standard error", "unit"]
+    kept = [column for column in range(4) if column < 2 or any(row[column] for row in rows)]
+    right = [place for place, column in enumerate(kept) if column in {1, 2}]
+    return table([headers[column] for column in kept], [[row[column] for column in kept] for row in rows], right)
+
+
+def _measured(value: Any) -> str:
+    if isinstance(value, int | float) and value == value and abs(value) < 1e15 and value == int(value):
+        return number(value, 0)
+    return number(value, 4 if isinstance(value, int | float) and abs(value) < 1 else 2)
 
 
 def parts(record: Mapping[str, Any], host: Host) -> str:
@@ -256,7 +278,7 @@ def _options(part: Mapping[str, Any], host: Host) -> str:
         for key, value in options.items()
         if key not in defaults or defaults[key] != value
     ]
-    return f"<code>{'<br>'.join(text(item) for item in shown)}</code>" if shown else '<span class="small">none</span>'
+    return f"<code>{'<br>'.join(text(item) for item in shown)}</code>" if shown else ""
 
 
 def _value(value: Any) -> str:

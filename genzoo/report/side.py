@@ -38,7 +38,8 @@ def _numbers(headers: Sequence[str], folders: Sequence[RunFolder], records: Sequ
         }
         for record in records
     ]
-    for name in dict.fromkeys(name for values in measured for name in values if not name.endswith("-se")):
+    names = dict.fromkeys(name for values in measured for name in values if not name.endswith("-se"))
+    for name in (name for name in names if sum(name in values for values in measured) > 1):
         cells = [
             number(values.get(name)) + (f" ± {number(values[f'{name}-se'])}" if f"{name}-se" in values else "")
             for values in measured

@@ -51,7 +51,7 @@ def shape_of(node: Any) -> list[int]:
 
 
 def _refuse(node: Any, why: str) -> UnsupportedNetwork:
-    return UnsupportedNetwork(f"page: {node.target} must {why}, which pages do not know otherwise.")
+    return UnsupportedNetwork(f"page: {node.target} must {why} to run in a page.")
 
 
 def _settings(node: Any) -> dict[str, Any]:

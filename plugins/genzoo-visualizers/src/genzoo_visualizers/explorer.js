@@ -130,7 +130,7 @@ function explore() {
   const ink = new Float32Array(height * width), brush = Math.max(0.8, (1.25 * height) / 28);
   const pad = picture("Drawing pad, empty", { class: "pixels pad" });
   const hint = make("span", { class: "hint", "aria-hidden": "true", text: "draw here" });
-  const belief = make("p", { class: "small", text: "Draw with mouse, pen or finger. The ellipses on the plane are one and two standard deviations of the posterior." });
+  const belief = make("p", { class: "small", text: "Draw with mouse, pen or finger. Ellipses on the plane then mark one and two standard deviations of its posterior." });
   const centre = make("input", { type: "checkbox", checked: Boolean(data.centred), id: uid("centre") });
   centre.addEventListener("change", () => read());
   const clear = make("button", { type: "button", text: "Clear" });
@@ -312,6 +312,7 @@ function explore() {
       context.font = `600 11px ${property("--sans")}`;
       context.fillText(key.toUpperCase(), x, y + 4);
     }
+    if (state.posterior) return;
     const [x, y] = spot(z);
     context.lineWidth = 4.5;
     context.strokeStyle = property("--paper");

@@ -29,7 +29,7 @@ _NUMBERS = 40_000
 _DRAWS = 32
 """Draws of the prior in the page."""
 
-_SHEET = 10
+_SHEET = 9
 """Images in a row of the sheet, and in a column of that of a plane."""
 
 _MULTIPLICATIONS = 300_000_000
