@@ -33,3 +33,17 @@ def test_without_a_collapse_no_label_says_less() -> None:
 def test_a_run_without_an_epoch_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="young has no finished epoch"):
         compare_curves(["old", "young"], [history(4.0), []])
+
+
+def test_a_number_that_never_changes_is_left_out() -> None:
+    rows = [
+        {"epoch": epoch, "test": {"distortion": 0.0, "rate": 90.0 - epoch, "elbo": epoch - 90.0}} for epoch in (1, 2)
+    ]
+    figure = compare_curves(["one", "two"], [rows, rows])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Rate R, test", "ELBO, test"]
+
+
+def test_what_hardly_differs_is_drawn_as_hardly_different() -> None:
+    rows = [{"epoch": epoch, "test": {"distortion": 100 + 1e-9 * epoch, "rate": 5.0 + epoch}} for epoch in (1, 2)]
+    low, high = compare_curves(["one"], [rows]).axes[0].get_ylim()
+    assert high - low >= 0.2 - 1e-9

@@ -23,6 +23,7 @@ from genzoo.types import ImageSpec
 with without_window():
     import matplotlib as mpl
     from cycler import cycler
+    from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import findfont, get_font
@@ -57,6 +58,11 @@ MARKERS = ("o", "^", "s", "D", "v", "P")
 INK = "#222222"
 MUTED = "#666666"
 GRID = "#dddddd"
+
+LEAST_NATS = 0.2
+"""The least span of a vertical axis in nats: less is not worth a training."""
+LEAST_SHARE = 0.002
+"""The least span of a vertical axis, as a part of the values on it."""
 
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -166,6 +172,20 @@ def new_figure(height: float, *, constrained: bool = True) -> Figure:
         figure = HouseFigure(figsize=(WIDTH, height), layout="constrained" if constrained else None)
         FigureCanvasAgg(figure)
     return figure
+
+
+def widen(axes: Axes, least: float = 0.0) -> None:
+    """Give a linear vertical axis a least span, so that rounding errors of a constant are not drawn as curves.
+
+    Args:
+        axes: With the lines that are on it.
+        least: The span, in the unit of the axis; at least `LEAST_SHARE` of the values is taken.
+    """
+    low, high = axes.get_ylim()
+    least = max(least, LEAST_SHARE * max(abs(low), abs(high)))
+    if axes.get_yscale() == "linear" and abs(high - low) < least:
+        middle = (low + high) / 2
+        axes.set_ylim(middle - least / 2, middle + least / 2)
 
 
 def colour(index: int) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from genzoo.errors import UsageError
-from genzoo.parts.figures import colour, house_style, new_figure, printable
+from genzoo.parts.figures import LEAST_NATS, colour, house_style, new_figure, printable, widen
 from genzoo.runs.reports import OF_LOSSES
 from genzoo.types import Report
 
@@ -29,13 +29,14 @@ def compare_curves(
 ) -> Figure:
     """What runs report by epoch: of losses distortion and rate, the rate on a logarithmic axis, so that a collapse is seen.
 
-    What lies below a thousandth of a nat is drawn there.
+    A number that is the same in every row of every run, such as the distortion of a model whose latents are the pixels, is
+    left out where another one varies. What lies below a thousandth of a nat is drawn there.
 
     Args:
         names: What each run is called in the legend.
         histories: Rows of each run's metrics.jsonl, one an epoch.
         title: Of the figure.
-        reports: What they all report; the first two are drawn.
+        reports: What they all report; the first two that vary are drawn.
 
     Raises:
         UsageError: If a run has no finished epoch.
@@ -45,8 +46,10 @@ def compare_curves(
             raise UsageError(f"compare: {name} has no finished epoch to draw.")
     with house_style():
         figure = new_figure(3.4)
-        panels = [(report.name, report.label or report.name, report.scale) for report in reports[:_SHOWN]]
-        for column, (key, label, scale) in enumerate(panels, 1):
+        varying = [report for report in reports if _varies(report.name, histories)]
+        panels = (varying or [*reports])[:_SHOWN]
+        for column, report in enumerate(panels, 1):
+            key, label, scale = report.name, report.label or report.name, report.scale
             axes = figure.add_subplot(1, len(panels), column)
             floor = _LEAST if scale == "log" else -math.inf
             floored = False
@@ -61,8 +64,9 @@ def compare_curves(
                 axes.plot(epochs, values, _LINES[index % 4], color=colour(index), label=shown, marker=".", markersize=4)
             axes.set_title(f"{label}, test")
             axes.set_xlabel("epoch")
-            axes.set_ylabel("nats per image" if reports[column - 1].unit == "nats" else reports[column - 1].unit)
+            axes.set_ylabel("nats per image" if report.unit == "nats" else report.unit)
             axes.set_yscale(scale)
+            widen(axes, LEAST_NATS if report.unit == "nats" else 0)
             if scale == "log":
                 least = "≤ " if floored else ""
                 plain = FuncFormatter(lambda value, _, least=least: f"{least if value <= _LEAST else ''}{value:g}")
@@ -79,3 +83,9 @@ def compare_curves(
         if title:
             figure.suptitle(printable(title, 90), x=0.01, ha="left", size=11, weight="bold")
     return figure
+
+
+def _varies(name: str, histories: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
+    """Whether a number differs between the rows of the runs."""
+    rows = [row.get("test") or row.get("train") or {} for history in histories for row in history]
+    return len({row.get(name) for row in rows}) > 1

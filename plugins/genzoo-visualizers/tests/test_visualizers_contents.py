@@ -374,7 +374,7 @@ def test_a_level_that_the_model_lacks_is_refused():
 
 
 def history(betas: list[float | None], **terms: Any) -> list[dict[str, Any]]:
-    row = {"distortion": 100.0, "rate": 5.0, "ratio": 20.0, **terms}
+    row = {"distortion": 100.0, "rate": 5.0, "elbo": -105.0, "ratio": 20.0, **terms}
     return [
         {"epoch": epoch, "quantities": {} if beta is None else {"beta": beta}, "train": row, "test": row}
         for epoch, beta in enumerate(betas, 1)
@@ -422,16 +422,26 @@ def test_a_beta_that_does_not_change_is_not_drawn(betas):
 
 def test_curves_are_those_of_the_history():
     rows = history([1.0, 1.0])
-    rows[1]["test"] = {"distortion": 90.0, "rate": 6.0, "ratio": 15.0}
-    figure = curves(rows)
-    drawn = [list(axes.get_lines()[0].get_ydata()) for axes in figure.axes]
-    assert drawn == [[100.0, 90.0], [5.0, 6.0], [20.0, 15.0]]
+    rows[1]["test"] = {"distortion": 90.0, "rate": 6.0, "elbo": -96.0, "ratio": 15.0}
+    for third, last in (("elbo", [-105.0, -96.0]), ("ratio", [20.0, 15.0])):
+        figure = curves(rows, third=third)
+        drawn = [list(axes.get_lines()[0].get_ydata()) for axes in figure.axes]
+        assert drawn == [[100.0, 90.0], [5.0, 6.0], last]
+
+
+def test_the_noise_of_a_constant_is_no_curve():
+    rows = history([1.0, 1.0, 1.0])
+    for number, row in enumerate(rows):
+        row["test"] = row["train"] = {"distortion": 100 + 1e-9 * number, "rate": 1e-9 * number, "elbo": -100.0}
+    for axes in curves(rows).axes[:2]:
+        low, high = axes.get_ylim()
+        assert high - low >= 0.2 - 1e-9
 
 
 def test_infinite_values_leave_gaps_and_epochs_that_were_not_evaluated_none():
     rows = history([1.0, 1.0, 1.0])
     rows[1]["test"] = None
-    rows[1]["train"] = {"distortion": float("nan"), "rate": 0.0, "ratio": float("inf")}
+    rows[1]["train"] = {"distortion": float("nan"), "rate": 0.0, "elbo": float("-inf")}
     figure = curves(rows)
     lines = figure.axes[2].get_lines()
     assert list(lines[0].get_xdata()) == [1, 3]
@@ -477,8 +487,8 @@ def test_training_curves_draw_what_a_run_reports_and_what_varies() -> None:
     ordinary = reported(
         {"distortion": 9.0, "rate": 1.0, "elbo": -10.0}, {"distortion": 8.0, "rate": 2.0, "elbo": -10.5}
     )
-    assert panels(ordinary, *losses) == ["Distortion D", "Rate R", "Ratio D / R"]
-    assert panels(ordinary) == ["Distortion D", "Rate R", "Ratio D / R"], "a bare model reports as a loss does"
+    assert panels(ordinary, *losses) == ["Distortion D", "Rate R", "ELBO = −(D + R)"]
+    assert panels(ordinary) == ["Distortion D", "Rate R", "ELBO = −(D + R)"], "a bare model reports as a loss does"
     for row in ordinary:
         row["train"]["critic"] = 0.1 * row["epoch"]
     assert panels(ordinary, *losses, Report("critic", "Critic")) == ["Distortion D", "Rate R", "Critic"]

@@ -54,6 +54,7 @@ def genzoo_resources() -> list[Resource]:
     recipes = {
         "report-vae": "The report's VAE in its own configuration",
         "report-cvae": "The report's CVAE in its own configuration",
+        "one-minute": "A first look in a minute: a VAE of dense layers and its latent plane",
         "quick-vae": "The report's VAE and network in 12 epochs",
         "quick-cvae": "The report's CVAE and network in 12 epochs",
         "best-vae": "The best VAE with a 2-D latent in 30 epochs",

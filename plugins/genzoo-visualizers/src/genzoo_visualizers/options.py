@@ -15,6 +15,9 @@ class TrainingCurvesOptions(Options):
     """Options of `TrainingCurves`."""
 
     scale: Literal["linear", "log"] = Field("linear", description="Scale of the vertical axes.")
+    third: Literal["elbo", "ratio"] = Field(
+        "elbo", description="The panel beside distortion and rate: the elbo, or D / R as in the report's figure 1."
+    )
 
 
 class ReconstructionsOptions(Options):

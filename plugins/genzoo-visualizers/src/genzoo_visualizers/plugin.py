@@ -26,7 +26,7 @@ def genzoo_visualizers() -> list[Component]:
     return [
         _declare(
             "training-curves",
-            "distortion, rate and their ratio by epoch, train and test, with the warm-up and β",
+            "distortion, rate and elbo by epoch, train and test, with the warm-up and β",
             f"{REPORT}, figure 1",
         ),
         _declare("reconstructions", "images beside what the model makes of them"),

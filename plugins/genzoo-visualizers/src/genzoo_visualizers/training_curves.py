@@ -13,25 +13,26 @@ from matplotlib.ticker import MaxNLocator
 
 from genzoo.errors import UsageError
 from genzoo.interfaces import Generator, RunView, Visualizer
-from genzoo.parts.figures import MUTED, PALETTE, drawing, new_figure, printable
+from genzoo.parts.figures import LEAST_NATS, MUTED, PALETTE, drawing, new_figure, printable, widen
 from genzoo_visualizers.options import TrainingCurvesOptions
 
 _PANELS = (
     ("distortion", "Distortion D", "nats per image"),
     ("rate", "Rate R", "nats per image"),
-    ("ratio", "Ratio D / R", ""),
 )
+_THIRD = {"elbo": ("elbo", "ELBO = −(D + R)", "nats per image"), "ratio": ("ratio", "Ratio D / R", "")}
 _SPLITS = (("test", PALETTE[0], "-"), ("train", PALETTE[1], "--"))
 _WARM_UP = "#f2ecd9"
 
 
 class TrainingCurves(Visualizer):
-    """Distortion, rate and their ratio by epoch, for train and test; of another objective what it reports and what varies.
+    """Distortion, rate and elbo by epoch, for train and test. For another objective, what it reports and what varies.
 
-    Epochs in which β is below its greatest value are shaded, and β is drawn over the rate.
+    Epochs in which β is below its greatest value are shaded, and β is drawn over the rate. The ratio of distortion and rate
+    is drawn on request: the report quotes a healthy range of it for its own set-up, and it says little elsewhere.
 
     Args:
-        options: The scale of the vertical axes.
+        options: The scale of the vertical axes, and the third panel.
 
     References:
         Figure 1 and section 4.4 of the report.
@@ -48,7 +49,7 @@ class TrainingCurves(Visualizer):
                 "training-curves: the run must have a finished epoch, got none.", "Train for an epoch first."
             )
         with drawing(run.seed, "training-curves"):
-            return {"": self._figure(run.title, run.history, _panels(run))}
+            return {"": self._figure(run.title, run.history, _panels(run, self.options.third))}
 
     def _figure(
         self, title: str, history: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, str, str]]
@@ -79,6 +80,7 @@ class TrainingCurves(Visualizer):
             axes.set_xlabel("epoch")
             axes.set_ylabel(unit)
             axes.set_yscale(self.options.scale)
+            widen(axes, LEAST_NATS if unit == "nats per image" else 0)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
             if len(epochs) > 1:
                 axes.set_xlim(epochs[0] - 0.02 * (epochs[-1] - epochs[0]), epochs[-1] + 0.02 * (epochs[-1] - epochs[0]))
@@ -102,7 +104,7 @@ class TrainingCurves(Visualizer):
         return figure
 
 
-def _panels(run: RunView) -> Sequence[tuple[str, str, str]]:
+def _panels(run: RunView, third: str) -> Sequence[tuple[str, str, str]]:
     """Key, title and unit of each panel: what the run reports and what varies, three at most."""
     reports = [report for report in run.reports if report.shown]
     declared = [
@@ -112,7 +114,7 @@ def _panels(run: RunView) -> Sequence[tuple[str, str, str]]:
     varying = [panel for panel in declared if _varies(run.history, panel[0])]
     if not reports or {"distortion", "rate"} <= {key for key, _, _ in varying}:
         own = [panel for panel in varying if panel[0] not in {"distortion", "rate", "elbo"}]
-        return [*_PANELS[:2], *own[:1]] if own else _PANELS
+        return [*_PANELS, *(own[:1] if own and third == "elbo" else [_THIRD[third]])]
     return (varying or declared)[:3]
 
 
@@ -131,7 +133,8 @@ def _number(value: Any) -> float:
 def _latest(history: Sequence[Mapping[str, Any]], key: str) -> str:
     row = history[-1]
     values = {split: _number((row.get(split) or {}).get(key)) for split, _, _ in _SPLITS}
-    return " · ".join(f"{split} {value:.2f}" for split, value in values.items() if math.isfinite(value))
+    shown = " · ".join(f"{split} {value:.2f}" for split, value in values.items() if math.isfinite(value))
+    return shown.replace("-", "−")
 
 
 def _below_greatest(epochs: Sequence[int], beta: Sequence[float]) -> list[tuple[float, float]]:
