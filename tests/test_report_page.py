@@ -243,6 +243,18 @@ def test_the_model_runs_in_a_browser_and_is_the_runs(runs: dict[str, Path], tmp_
 
 
 @needs_browser
+def test_the_printed_section_works(runs: dict[str, Path], tmp_path: Path) -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "write-a-visualizer.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(from genzoo.interfaces import Page.*?)```", guide, re.S)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    view = genzoo.load(runs["plain"]).view
+    shown = rendered(names["Counter"](None).draw(view)[""].html, tmp_path)
+    assert f"vae on digits: <b>{len(view.split())}</b>" in shown
+
+
+@needs_browser
 def test_a_page_that_computes_something_else_says_so(runs: dict[str, Path], tmp_path: Path) -> None:
     page = made(runs["plain"])
     (data,) = data_of(page)
