@@ -524,9 +524,17 @@ def test_runs_are_listed_shown_and_compared(
     out = str(tmp_path / "runs")
     second = RunFolder(Path(shutil.copytree(copy.path, copy.path.with_name("20990101T000000Z-000000-second"))))
     text = second.config_file.read_text(encoding="utf-8")
-    second.config_file.write_text(text.replace("batch_size = 8", "batch_size = 4"), encoding="utf-8")
+    figure = '\n[visualizers.more]\nname = "traversal"\n'
+    second.config_file.write_text(text.replace("batch_size = 8", "batch_size = 4") + figure, encoding="utf-8")
     assert execute(["runs", "list", "--out", out, "--json"]) == 0
-    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [copy.path.name, second.path.name]
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == [copy.path.name, second.path.name]
+    assert [row["differs"] for row in rows] == ["batch_size 8", "batch_size 4"]
+    assert execute(["runs", "list", "--out", out]) == 0
+    assert [line.split("vae on digits")[-1].strip() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "batch_size 8",
+        "batch_size 4",
+    ]
     assert execute(["runs", "show", "first", "--out", out]) == 0
     shown = capsys.readouterr().out
     assert "vae on digits: finished" in shown
@@ -538,6 +546,22 @@ def test_runs_are_listed_shown_and_compared(
     assert "fits 2 runs" in refused(capsys, "runs", "show", "20", "--out", out)
     assert execute(["runs", "list", "--out", str(tmp_path / "empty")]) == 0
     assert "There is no run" in capsys.readouterr().err
+
+
+def test_sample_draws_pixels_on_request(copy: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made: list[Any] = []
+    for words in ([], ["--draw"]):
+        file = tmp_path / f"samples{len(made)}.npz"
+        assert execute(["sample", str(copy.path), "-n", "3", "--out", str(file), "--json", *words]) == 0
+        assert json.loads(capsys.readouterr().out) == {
+            "file": str(file),
+            "images": 3,
+            "seed": 0,
+            "draw": bool(words),
+        }
+        made.append(np.load(file)["images"])
+    assert set(np.unique(made[1])) == {0, 1}
+    assert not set(np.unique(made[0])) <= {0, 1}
 
 
 def test_resume_takes_epochs_and_figures_and_nothing_else(copy: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

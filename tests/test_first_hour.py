@@ -35,14 +35,13 @@ def said(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def read_with_confidence(run: Run, judge: Judge) -> tuple[float, int]:
-    """The part of the centre of the latent plane that the judge gives more than half its belief to one class, and how many
-    classes it finds there."""
+    """The part of the tiles of the latent plane in which the judge gives one class more than half its belief, and how many
+    classes those tiles show. No model is sure of the tiles between two classes."""
     offsets = axis(3, 13)
     across, up = torch.meshgrid(offsets, offsets.flip(0), indexing="xy")
     plane = torch.stack([across, up], -1).reshape(-1, 2).float()
-    centre = plane[plane.abs().amax(1) <= 1.5 + 1e-6]
     with torch.no_grad():
-        beliefs = judge(run.model.decode([centre[None]]).mean[0]).softmax(1)
+        beliefs = judge(run.model.decode([plane[None]]).mean[0]).softmax(1)
     sure = beliefs.amax(1) > 0.5
     return float(sure.double().mean()), len(set(beliefs.argmax(1)[sure].tolist()))
 
@@ -60,7 +59,7 @@ def test_the_trained_model_is_drawn(tmp_path: Path, judge: Judge) -> None:
     with Image.open(tmp_path / done.stdout.split()[-1]) as picture:
         assert picture.width >= 1200
     part, classes = read_with_confidence(genzoo.load("zoo:report-vae"), judge)
-    assert part >= 0.5
+    assert part >= 0.75
     assert classes >= 7
 
 
@@ -75,5 +74,5 @@ def test_the_model_that_is_trained_in_a_minute_draws_digits(tmp_path: Path, judg
     assert -run.metrics["elbo"] < 149
     assert {finding["severity"] for finding in run.record["findings"]} == {"good"}
     part, classes = read_with_confidence(run, judge)
-    assert part >= 0.45
-    assert classes >= 7
+    assert part >= 0.65
+    assert classes >= 6

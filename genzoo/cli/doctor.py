@@ -96,7 +96,7 @@ def _show(environment: dict[str, Any], plugins: list[dict[str, Any]], problems: 
         ]
         for plugin in plugins
     ]
-    console.show(console.table(["PLUGIN", "STATUS", "API", "IMPORT", "TORCH", "COMPONENTS"], rows, columns))
+    console.show(console.table(["plugin", "status", "api", "import", "torch", "components"], rows, columns))
     console.say()
     if not problems:
         console.say("Nothing is wrong.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from genzoo.cli import console
-from genzoo.declare import NOT_TAKEN, Companion
+from genzoo.declare import FIELD, NOT_TAKEN, Companion
 from genzoo.host.host import host
 from genzoo.host.installed import Installed
 from genzoo.host.option_help import FLAGS, OptionHelp, option_help, value_in_words
@@ -46,7 +46,7 @@ def info(name: str, as_json: bool) -> None:
         console.say("It has no options.")
         return
     rows = [[option.flag, _type(option), value_in_words(option.default), option.description] for option in options]
-    console.show(console.table(["OPTION", "TYPE", "DEFAULT", "DESCRIPTION"], rows, columns))
+    console.show(console.table(["option", "type", "default", "description"], rows, columns))
 
 
 def _about(item: Installed) -> dict[str, Any]:
@@ -69,8 +69,34 @@ def _about(item: Installed) -> dict[str, Any]:
         "needs": ", ".join(component.requires_extra),
         "licence": entry.licence if entry else "",
         "verified": f"{verified.result}, contract kit {verified.kit}, {verified.date}" if verified else "",
-        "usage": _USAGE.get(item.kind, f"genzoo run vae --{flag} {{0}}").format(item.name),
+        "usage": _usage(item, flag),
     }
+
+
+def _usage(item: Installed, flag: str) -> str:
+    """A command that uses the plugin, with what it needs beside it."""
+    if item.kind in _USAGE:
+        return _USAGE[item.kind].format(item.name)
+    model, before, after = "vae", "", ""
+    if item.kind is Kind.NETWORK and (prior := _wanting(Kind.PRIOR, FIELD, item.name)):
+        model, before, flag = "pixels", f" --prior {prior}", FIELD
+    elif item.kind is Kind.PRIOR and FIELD in item.component.companions:
+        model = "pixels"
+    elif item.kind in {Kind.PRIOR, Kind.LOSS}:
+        names = [item.name]
+        if item.kind is Kind.PRIOR:  # Priors that come together are of the same latents.
+            names += [other.name for other in host().components(Kind.PRIOR) if other.distribution == item.distribution]
+        wanting = [_wanting(Kind.MODEL, item.kind, name) for name in names]
+        model = next(filter(None, wanting), model)
+    for option in item.options_class().model_fields.items() if item.component.options else ():
+        if option[1].examples:
+            after += f" --{flag}.{option[0].replace('_', '-')} {option[1].examples[0]}"
+    return f"genzoo run {model}{before} --{flag} {item.name}{after}"
+
+
+def _wanting(kind: Kind, slot: str, name: str) -> str:
+    """The first component of a kind that wants the one named in a slot as it is; empty where none does."""
+    return next((item.name for item in host().components(kind) if item.component.companions.get(slot) == name), "")
 
 
 def _companions(companions: Mapping[str, Companion]) -> str:

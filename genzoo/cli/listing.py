@@ -47,13 +47,13 @@ def list_command(kind: str | None, everything: bool, as_json: bool) -> None:
         for item in components
     ]
     if rows:
-        console.show(console.table(["KIND", "NAME", "FROM", "SUMMARY"], rows, columns))
+        console.show(console.table(["kind", "name", "from", "summary"], rows, columns))
     else:
         console.say(found.why_none(chosen or "plugin"), err=True)
     if absent:
         console.show("\nNot installed:")
         rows = [[row["kind"], row["name"], row["distribution"], row["summary"]] for row in absent]
-        console.show(console.table(["KIND", "NAME", "FROM", "SUMMARY"], rows, columns))
+        console.show(console.table(["kind", "name", "from", "summary"], rows, columns))
         console.show(console.paragraph("`genzoo info KIND/NAME` says how to install one.", columns))
     if problems:
         console.show("\nOut of order (see `genzoo doctor`):")

@@ -14,7 +14,7 @@ import click
 from genzoo import storage
 from genzoo.cli import console
 from genzoo.errors import GenzooError, RunExistsError, UsageError
-from genzoo.runs.compared import differing, paired_differences
+from genzoo.runs.compared import differing, paired_differences, told_apart
 from genzoo.runs.find import all_runs, find_run, runs_root
 from genzoo.runs.folder import RunFolder, is_own, is_run, lacks_recipe, without_recipe
 from genzoo.runs.per_image import Paired
@@ -34,8 +34,11 @@ def runs() -> None:
 @OUT
 @JSON
 def list_(out: str | None, as_json: bool) -> None:
-    """List the runs, oldest first."""
-    rows = [_summary(run, strict=False) for run in all_runs(runs_root(out))]
+    """List the runs, oldest first, with what differs between those of the same model and data."""
+    folders = [*all_runs(runs_root(out))]
+    rows = [_summary(run, strict=False) for run in folders]
+    for row, apart in zip(rows, told_apart(folders, [row["title"] for row in rows]), strict=True):
+        row["differs"] = apart
     if as_json:
         console.print_json(rows)
         return
@@ -44,10 +47,17 @@ def list_(out: str | None, as_json: bool) -> None:
         return
     names = list(dict.fromkeys(name for row in rows for name in row["reports"]))
     lines = [
-        [row["name"], row["status"], str(row["epoch"] or "-"), *cells(row["numbers"], names), row["title"]]
+        [
+            row["name"],
+            row["status"],
+            str(row["epoch"] or "-"),
+            *cells(row["numbers"], names),
+            row["title"],
+            row["differs"],
+        ]
         for row in rows
     ]
-    headers = ["run", "status", "epoch", *names, "what"]
+    headers = ["run", "status", "epoch", *names, "what", "differs in"]
     console.show(console.table(headers, lines, console.width()))
 
 

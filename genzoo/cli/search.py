@@ -52,7 +52,7 @@ def search(words: tuple[str, ...], as_json: bool) -> None:
             [row["kind"], row["name"], row["distribution"], "yes" if row["installed"] else "no", row["summary"]]
             for row in found
         ]
-        console.show(console.table(["KIND", "NAME", "FROM", "INSTALLED", "SUMMARY"], table, console.width()))
+        console.show(console.table(["kind", "name", "from", "installed", "summary"], table, console.width()))
         absent = [row for row in found if not row["installed"]]
         if absent:
             line = "`genzoo search WORD --json` has the line that installs each."

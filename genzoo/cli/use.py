@@ -136,20 +136,34 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
     help="Class of every image, by number or name, for a conditional model.  [default each in turn]",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draw.")
+@click.option("--draw", is_flag=True, help="Draw the pixels from p(x|z) too, instead of showing their means.")
 @click.option(
     "--out", default="samples.png", show_default=True, metavar="FILE", help="A .png sheet, or .npz of images."
 )
 @BEST
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def sample(
-    context: click.Context, run: str, number: int, label: str | None, seed: int, out: str, best: bool, force: bool
+    context: click.Context,
+    run: str,
+    number: int,
+    label: str | None,
+    seed: int,
+    draw: bool,
+    out: str,
+    best: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Draw samples from the trained model of RUN."""
+    from genzoo.api import labels_for
+
     target = target_file(out, (".png", ".npz"), force)
     loaded = _load(run, best, _data_alone(context, "sample"))
     with interruptible("sample"):
-        images = loaded.sample(number, _label(label, loaded), seed=seed)
+        labels = labels_for(loaded.model, number, _label(label, loaded))
+        images = loaded.model.sample(number, labels, seed=seed, mean=not draw)
     if target.suffix == ".npz":
         _save_arrays(target, {"images": images.cpu().numpy()})
     else:
@@ -160,7 +174,10 @@ def sample(
         columns = 10 if label is None and loaded.model.image.classes == 10 else max(1, round(number**0.5))
         title = f"{number} samples from {loaded.record.get('title', 'the model')}"
         storage.replace(target, render(image_grid(images.cpu(), min(columns, number), title=title)))
-    console.say(str(target))
+    if as_json:
+        console.print_json({"file": str(target), "images": number, "seed": seed, "draw": draw})
+    else:
+        console.say(str(target))
 
 
 @click.command("encode", cls=DottedCommand, epilog=RUN_HELP + MOVED_HELP)
@@ -176,8 +193,11 @@ def sample(
 @click.option("--limit", type=click.IntRange(1), help="Only N images, drawn in every class.")
 @BEST
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
-def encode(context: click.Context, run: str, out: str, split: str, limit: int | None, best: bool, force: bool) -> None:
+def encode(
+    context: click.Context, run: str, out: str, split: str, limit: int | None, best: bool, force: bool, as_json: bool
+) -> None:
     """Write the posterior means (codes of a discrete model) of a split's images."""
     import numpy as np
 
@@ -199,8 +219,11 @@ def encode(context: click.Context, run: str, out: str, split: str, limit: int | 
     if names is not None:
         arrays["files"] = np.array([names[row] for row in arrays["indices"]])
     _save_arrays(target, arrays)
-    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
-    console.say(f"{target}: {shapes}")
+    shapes = {name: [*array.shape] for name, array in arrays.items()}
+    if as_json:
+        console.print_json({"file": str(target), "arrays": shapes})
+    else:
+        console.say(f"{target}: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
 
 
 def _label(word: str | None, loaded: Run) -> int | None:
@@ -234,7 +257,7 @@ def _show_fitting(loaded: Run, kind: Kind, usage: str, as_json: bool) -> None:
     if as_json:
         console.print_json({"fit": [name for name, _ in fitting], "refused": refused})
         return
-    console.show(console.table(["NAME", "SUMMARY"], fitting, console.width()))
+    console.show(console.table(["name", "summary"], fitting, console.width()))
     if refused:
         console.show(console.paragraph(f"These do not fit this run: {', '.join(refused)}.", console.width()))
     console.say(f"Use one: {usage}", err=True)

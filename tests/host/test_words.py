@@ -50,16 +50,16 @@ def test_values(value: object, words: str) -> None:
 
 def test_a_table_folds_its_last_column_and_stacks_where_there_is_no_room() -> None:
     rows = [["model", "vae", "the variational autoencoder of 2014"], ["loss", "elbo", ""]]
-    assert console.table(["KIND", "NAME", "SUMMARY"], rows).splitlines() == [
-        "KIND   NAME  SUMMARY",
+    assert console.table(["kind", "name", "summary"], rows).splitlines() == [
+        "kind   name  summary",
         "model  vae   the variational autoencoder of 2014",
         "loss   elbo",
     ]
-    assert console.table(["KIND", "NAME", "SUMMARY"], rows, 33).splitlines()[1:3] == [
+    assert console.table(["kind", "name", "summary"], rows, 33).splitlines()[1:3] == [
         "model  vae   the variational",
         "             autoencoder of 2014",
     ]
-    assert console.table(["KIND", "NAME", "SUMMARY"], rows, 24).splitlines() == [
+    assert console.table(["kind", "name", "summary"], rows, 24).splitlines() == [
         "model  vae",
         "    the variational",
         "    autoencoder of 2014",

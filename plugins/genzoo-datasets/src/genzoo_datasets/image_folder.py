@@ -79,7 +79,7 @@ class ImageFolder(PixelDataset):
         if not self._own.root or not root.is_dir():
             raise UsageError(
                 f"image-folder: root must be a folder or an archive of images, got {self._own.root!r}.",
-                "Set the dataset's option root.",
+                "Write --data.root FOLDER.",
             )
         with self._named():
             return layout(root, archive=self._archive is not None)

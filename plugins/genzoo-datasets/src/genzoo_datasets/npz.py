@@ -180,7 +180,7 @@ def load_arrays(path: str) -> Mapping[str, Array]:
     """
     file = user_path(path, "npz: path")
     if not path or not file.is_file():
-        raise UsageError(f"npz: path must be an .npz file, got {path!r}.", "Set the dataset's option path.")
+        raise UsageError(f"npz: path must be an .npz file, got {path!r}.", "Write --data.path FILE.npz.")
     with suppress(OSError), file.open("rb") as opened:
         if not opened.read(4).startswith((b"PK\x03\x04", b"PK\x05\x06")):
             opened.seek(0)

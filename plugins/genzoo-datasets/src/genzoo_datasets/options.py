@@ -96,7 +96,7 @@ class ImageFolderOptions(SplitOptions, DecodedOptions):
     }
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
-    root: str = Field("", description="The folder, or a .zip or .tar archive of it.")
+    root: str = Field("", description="The folder, or a .zip or .tar archive of it.", examples=["FOLDER"])
     size: int | None = Field(
         None, ge=1, le=4096, description="Height and width in pixels; absent for those of the first image."
     )
@@ -138,7 +138,7 @@ class NpzOptions(SplitOptions):
 
     places: ClassVar[frozenset[str]] = frozenset({"path"})
 
-    path: str = Field("", description="The .npz file.")
+    path: str = Field("", description="The .npz file.", examples=["FILE.npz"])
     layout: Literal["auto", "channels-first", "channels-last"] = Field(
         "auto", description="Order of the axes of images with four; auto tells it by an axis of length 1 or 3."
     )
