@@ -108,7 +108,7 @@ def _exercise_prior(subject: Subject, options: Options) -> Trace:
     for _ in range(2):  # what acts in training alone, such as dropout
         prior.train()
         found["log p in training"] = prior_at(prior, label).log_prob(z)
-    if prior.density == "none":  # what it draws once its fit has begun
+    if prior.density == "none" or "after" in {prior.fitted, *prior.fits}:  # what it is once its fit has begun
         found["fit"] = prior.fit_loss(z, label).detach()
         found["sample after"] = prior_at(prior.eval(), label).sample()
     return found

@@ -1,11 +1,12 @@
-"""The autoregressive prior over codes and its distribution."""
+"""Priors over codes by the chain rule, and the gated PixelCNN among them."""
 
 from __future__ import annotations
 
 import logging
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from genzoo.findings import Evidence, Finding
 from genzoo.interfaces import Prior
 from genzoo.interfaces.prior import Encode
 from genzoo.types import ImageSpec, LatentSpec
-from genzoo_autoregressive.options import AutoregressiveOptions
+from genzoo_autoregressive.options import AutoregressiveOptions, CodesOptions
 from genzoo_autoregressive.pixelcnn import GatedPixelCNN
 from genzoo_autoregressive.uniform import categories_of, uniform_codes
 
@@ -26,8 +27,23 @@ _log = logging.getLogger("genzoo.autoregressive")
 _FURTHER = "more --prior.layers, a wider --prior.kernel or --prior.dilations 1,2"
 
 
-class AutoregressivePrior(Prior):
-    r"""A gated PixelCNN over codes, fitted once the model is trained.
+class Network(Protocol):
+    """What gives the logits of codes and draws them one after another."""
+
+    size: tuple[int, int]
+    position: Tensor
+
+    def __call__(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+        """Logits ``[N, K, h, w]`` for codes ``[N, h, w]`` and labels ``[N]``."""
+        ...
+
+    def draw(self, n: int, label: Tensor | None = None) -> Tensor:
+        """Maps ``[n, h, w]`` for labels ``[n]``."""
+        ...
+
+
+class CodesPrior(Prior):
+    r"""A prior over codes by the chain rule, fitted once the model is trained.
 
     .. math:: p(z) = \prod_i p(z_i | z_{<i})
 
@@ -35,10 +51,9 @@ class AutoregressivePrior(Prior):
     −log p(z) under the network. In neither case does a gradient pass through the distribution that `forward` returns, so
     that an objective with this prior trains the model and leaves the prior alone; `nll` alone trains it.
 
-    A network of few layers does not reach from one corner of a wide map to the other, and takes such codes to be independent
-    given what lies between. How many pairs that are is computed exactly and warned of.
-
     Latents of two dimensions are read row by row; of one dimension, left to right; of more, with all but the last joined.
+
+    Subclass requirements: ``name`` and `make`.
 
     Args:
         options: Size of the network, whether it uses labels, and how long it is fitted.
@@ -47,57 +62,34 @@ class AutoregressivePrior(Prior):
 
     Raises:
         IncompatibleError: If the latents are real-valued, or it should use labels that the data has not.
-
-    References:
-        van den Oord et al. 2016, Conditional Image Generation with PixelCNN Decoders, equations 1 to 4.
-        van den Oord et al. 2017, Neural Discrete Representation Learning, section 3.3.
     """
 
     supports: ClassVar[frozenset[str]] = frozenset({"categorical"})
     fitted: ClassVar[Literal["joint", "after"]] = "after"
+    name: ClassVar[str]
+    network: Network
     steps: Tensor
 
-    def __init__(self, options: AutoregressiveOptions, latent: LatentSpec, image: ImageSpec) -> None:
+    def __init__(self, options: CodesOptions, latent: LatentSpec, image: ImageSpec) -> None:
         super().__init__(options, latent, image)
-        categories = categories_of("autoregressive", latent)
         self.conditional = options.conditional  # pyright: ignore[reportAttributeAccessIssue]
         classes = image.classes or 0
         if options.conditional and not classes:
             raise IncompatibleError(
-                "autoregressive: the dataset must have labels, got one without.", "Leave conditional off."
+                f"{self.name}: the dataset must have labels, got one without.", "Leave conditional off."
             )
         self._classes = classes if options.conditional else 0
         self._epochs, self._lr = options.epochs, options.lr
-        height, width = math.prod(latent.shape[:-1]), latent.shape[-1]
-        self.network = GatedPixelCNN(
-            categories,
-            height,
-            width,
-            channels=options.width,
-            layers=options.layers,
-            classes=self._classes,
-            kernel=options.kernel,
-            dilations=options.dilations,
-        )
-        self._unreached = self.network.unreached()
-        if self._unreached:
-            _log.warning("autoregressive: %s Try %s.", self._told(), _FURTHER)
+        size = math.prod(latent.shape[:-1]), latent.shape[-1]
+        self.network = self.make(categories_of(self.name, latent), size)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         # The same on the host, so that no step waits for the device to know whether the prior is fitted.
         self._begun = False
         self.register_load_state_dict_post_hook(_recall)
 
-    def _told(self) -> str:
-        """What the layers do not reach, as a sentence."""
-        places = math.prod(self.network.size)
-        return (
-            f"{self._unreached} of {places * (places - 1) // 2} pairs of codes are independent given those between, since "
-            f"{len(self.network.layers)} layers do not reach that far."
-        )
-
-    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
-        """See `Prior.diagnose`."""
-        return (Finding("note", self._told(), _FURTHER),) if self._unreached else ()
+    @abstractmethod
+    def make(self, categories: int, size: tuple[int, int]) -> Network:
+        """The network for maps of ``size``, rows and columns, of ``categories`` codes."""
 
     @property
     def fit_epochs(self) -> int | None:
@@ -155,8 +147,50 @@ class AutoregressivePrior(Prior):
         return -F.cross_entropy(self._logits(codes, label), codes, reduction="none").sum((-2, -1))
 
 
+class AutoregressivePrior(CodesPrior):
+    r"""A gated PixelCNN over codes; see `CodesPrior`.
+
+    A network of few layers does not reach from one corner of a wide map to the other, and takes such codes to be independent
+    given what lies between. How many pairs that are is computed exactly and warned of.
+
+    References:
+        van den Oord et al. 2016, Conditional Image Generation with PixelCNN Decoders, equations 1 to 4.
+        van den Oord et al. 2017, Neural Discrete Representation Learning, section 3.3.
+    """
+
+    name: ClassVar[str] = "autoregressive"
+    options: AutoregressiveOptions
+    network: GatedPixelCNN
+
+    def make(self, categories: int, size: tuple[int, int]) -> GatedPixelCNN:
+        """See `CodesPrior.make`."""
+        options = self.options
+        network = GatedPixelCNN(
+            categories,
+            *size,
+            channels=options.width,
+            layers=options.layers,
+            classes=self._classes,
+            kernel=options.kernel,
+            dilations=options.dilations,
+        )
+        self._unreached = network.unreached()
+        places = math.prod(size)
+        self._told = (
+            f"{self._unreached} of {places * (places - 1) // 2} pairs of codes are independent given those between, since "
+            f"{len(network.layers)} layers do not reach that far."
+        )
+        if self._unreached:
+            _log.warning("autoregressive: %s Try %s.", self._told, _FURTHER)
+        return network
+
+    def diagnose(self, evidence: Evidence) -> Sequence[Finding]:
+        """See `Prior.diagnose`."""
+        return (Finding("note", self._told, _FURTHER),) if self._unreached else ()
+
+
 class Codes(Distribution):
-    """The distribution of codes under a fitted `AutoregressivePrior`; no gradient passes through it.
+    """The distribution of codes under a fitted `CodesPrior`; no gradient passes through it.
 
     Args:
         prior: The prior.
@@ -166,7 +200,7 @@ class Codes(Distribution):
     arg_constraints: ClassVar[Any] = {}
     support = constraints.nonnegative_integer  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
-    def __init__(self, prior: AutoregressivePrior, label: Tensor | None) -> None:
+    def __init__(self, prior: CodesPrior, label: Tensor | None) -> None:
         self._prior = prior
         self._label = label
         batch = torch.Size() if label is None else label.shape
@@ -186,5 +220,5 @@ class Codes(Distribution):
 
 def _recall(module: torch.nn.Module, incompatible: Any) -> None:
     """After weights are loaded: take over whether they are fitted ones."""
-    if isinstance(module, AutoregressivePrior):
+    if isinstance(module, CodesPrior):
         module._begun = bool(module.steps > 0)  # pyright: ignore[reportPrivateUsage]

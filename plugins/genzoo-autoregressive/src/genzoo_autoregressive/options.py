@@ -4,12 +4,58 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from genzoo.options import Options
 
 
-class AutoregressiveOptions(Options):
+class CodesOptions(Options):
+    """Options that the priors over codes share."""
+
+    conditional: bool = Field(
+        False, description="Learn p(z|c) from the labels; without a label it is then their mixture."
+    )
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=10000,
+        description="Epochs over the training images' codes when it is fitted. Absent: a third of the run's.",
+    )
+    lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of Adam when it is fitted.")
+
+    without_effect: ClassVar[dict[str, str]] = {
+        "epochs": "acts in the stage of a run that fits the prior",
+        "lr": "acts in the stage of a run that fits the prior",
+    }
+
+    def for_run(self, epochs: int) -> Self:
+        """See `Options.for_run`."""
+        return self if self.epochs is not None else self.model_copy(update={"epochs": max(1, round(epochs / 3))})
+
+
+class TransformerOptions(CodesOptions):
+    """Options of `TransformerPrior`."""
+
+    width: int = Field(64, ge=1, le=4096, description="Numbers that a place is described by, a multiple of the heads.")
+    layers: int = Field(4, ge=1, le=64, description="Number of blocks.")
+    heads: int = Field(2, ge=1, le=64, description="Attention heads in a block.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Part of the numbers that each block leaves out in training.")
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, got {self.width} and {self.heads}")
+        return self
+
+    tiny: ClassVar[dict[str, Any]] = {"width": 8, "layers": 2, "epochs": 1}
+    without_effect: ClassVar[dict[str, str]] = {
+        **CodesOptions.without_effect,
+        "heads": "changes no shape, so that an untrained network, which is uniform, stays the same",
+        "dropout": "leaves an untrained network, which is uniform, as it is",
+    }
+
+
+class AutoregressiveOptions(CodesOptions):
     """Options of `AutoregressivePrior`."""
 
     width: int = Field(64, ge=1, le=4096, description="Channels of each of the two stacks.")
@@ -23,16 +69,6 @@ class AutoregressiveOptions(Options):
         max_length=64,
         description="Steps between what a kernel reads, per layer and in turn: 1,2,4 reaches further at the same cost.",
     )
-    conditional: bool = Field(
-        False, description="Learn p(z|c) from the labels; without a label it is then their mixture."
-    )
-    epochs: int | None = Field(
-        None,
-        ge=1,
-        le=10000,
-        description="Epochs over the training images' codes when it is fitted. Absent: a third of the run's.",
-    )
-    lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of Adam when it is fitted.")
 
     @field_validator("kernel")
     @classmethod
@@ -43,11 +79,6 @@ class AutoregressiveOptions(Options):
 
     tiny: ClassVar[dict[str, Any]] = {"width": 8, "layers": 2, "epochs": 1}
     without_effect: ClassVar[dict[str, str]] = {
-        "epochs": "acts in the stage of a run that fits the prior",
-        "lr": "acts in the stage of a run that fits the prior",
+        **CodesOptions.without_effect,
         "dilations": "changes no shape, so that an untrained network, which is uniform, stays the same",
     }
-
-    def for_run(self, epochs: int) -> Self:
-        """See `Options.for_run`."""
-        return self if self.epochs is not None else self.model_copy(update={"epochs": max(1, round(epochs / 3))})

@@ -4,6 +4,34 @@ from __future__ import annotations
 
 from genzoo.declare import Component, hookimpl
 
+GPT = "Chen et al. 2020, Generative Pretraining from Pixels, ICML"
+
+
+@hookimpl
+def genzoo_models() -> list[Component]:
+    """See `genzoo.hookspecs.genzoo_models`."""
+    return [
+        Component(
+            "model",
+            "pixelcnn",
+            base="pixels",
+            companions={"prior": "autoregressive"},
+            summary="Images drawn pixel by pixel: pixels with an autoregressive prior, whose log-likelihood is exact",
+            paper="van den Oord et al. 2016, Conditional Image Generation with PixelCNN Decoders, "
+            "https://arxiv.org/abs/1606.05328",
+            api="1.1",
+        ),
+        Component(
+            "model",
+            "imagegpt",
+            base="pixels",
+            companions={"prior": "transformer"},
+            summary="Images drawn pixel by pixel by a transformer: pixels with that prior, whose log-likelihood is exact",
+            paper=GPT,
+            api="1.1",
+        ),
+    ]
+
 
 @hookimpl
 def genzoo_priors() -> list[Component]:
@@ -18,6 +46,15 @@ def genzoo_priors() -> list[Component]:
             paper="van den Oord et al. 2016, Conditional Image Generation with PixelCNN Decoders, "
             "https://arxiv.org/abs/1606.05328",
             api="1.0",
+        ),
+        Component(
+            "prior",
+            "transformer",
+            target="genzoo_autoregressive.transformer:TransformerPrior",
+            options="genzoo_autoregressive.options:TransformerOptions",
+            summary="A causal transformer over codes, fitted once the model is trained; uniform until then",
+            paper=GPT,
+            api="1.1",
         ),
         Component(
             "prior",

@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from genzoo.declare import FIELD, Component, hookimpl
 
+PAPER = "Lipman et al. 2023, Flow Matching for Generative Modeling, https://arxiv.org/abs/2210.02747"
+
+
+@hookimpl
+def genzoo_models() -> list[Component]:
+    return [
+        Component(
+            kind="model",
+            name="flow-matching",
+            base="pixels",
+            companions={"prior": "flow-matching"},
+            summary="Images carried from noise along a learned velocity field: pixels with that prior",
+            paper=PAPER,
+            api="1.1",
+        ),
+    ]
+
 
 @hookimpl
 def genzoo_priors() -> list[Component]:
@@ -14,7 +31,7 @@ def genzoo_priors() -> list[Component]:
             target="genzoo_flow_matching.flow_matching:FlowMatching",
             options="genzoo_flow_matching.options:FlowMatchingOptions",
             summary="Noise carried along a learned velocity field; no density, fitted by regression",
-            paper="Lipman et al. 2023, Flow Matching for Generative Modeling, https://arxiv.org/abs/2210.02747",
+            paper=PAPER,
             companions={FIELD: "unet"},
             api="1.1",
         ),

@@ -24,7 +24,17 @@ def genzoo_models() -> list[Component]:
             },
             paper=PAPER,
             api="1.0",
-        )
+        ),
+        Component(
+            "model",
+            "vq-transformer",
+            base="vq-vae",
+            companions={"prior": "transformer"},
+            summary="The VQ-VAE with a transformer over its codes",
+            paper="Esser et al. 2021, Taming Transformers for High-Resolution Image Synthesis, "
+            "https://arxiv.org/abs/2012.09841",
+            api="1.1",
+        ),
     ]
 
 

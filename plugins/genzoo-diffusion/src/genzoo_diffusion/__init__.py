@@ -1,0 +1,1 @@
+"""A prior by diffusion."""
