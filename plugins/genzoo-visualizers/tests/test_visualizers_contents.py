@@ -323,6 +323,18 @@ def test_two_dimensions_are_drawn_as_they_are():
     assert len({tuple(shade) for shade in figure.axes[0].collections[0].get_facecolors().round(3)}) == 10
 
 
+def test_each_class_is_named_at_the_middle_of_its_points():
+    run = view(Readable())
+    figure, points = scatter(run)
+    labels = run.shuffled(40).label.numpy()
+    named = {text.get_text(): text.xy for text in figure.axes[0].texts}
+    assert set(named) == {str(label) for label in set(labels.tolist())}
+    for name, place in named.items():
+        mine = points[labels == int(name)]
+        assert (mine.min(0) <= np.array(place) + 1e-9).all()
+        assert (mine.max(0) >= np.array(place) - 1e-9).all()
+
+
 def test_points_are_as_many_as_asked():
     assert len(scatter(view(Readable()), points=7)[1]) == 7
 

@@ -8,11 +8,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from genzoo.errors import UsageError
 from genzoo.interfaces import Model, RunView, Visualizer
 from genzoo.parts.figures import (
+    INK,
     MUTED,
     PALETTE,
     class_names,
@@ -29,11 +31,15 @@ from genzoo.types import Capability, ImageSpec
 from genzoo_visualizers.options import LatentScatterOptions
 from genzoo_visualizers.projection import Plane, check_points, check_umap, principal_components, tsne, umap
 
+_NAMED = 12
+"""Classes whose names are written at their points, at most."""
+
 
 class LatentScatter(Visualizer):
     """Posterior means of images in the plane, coloured by class.
 
-    A latent of one dimension is drawn as a histogram for each class, one of two as it is; of more, projected.
+    A latent of one dimension is drawn as a histogram for each class, one of two as it is; of more, projected. Where there
+    are few classes, the name of each stands at the middle of its points.
 
     Args:
         options: How many points, of which split and level, and the projection.
@@ -112,11 +118,24 @@ def _scatter(axes: Axes, plane: Plane, labels: Tensor | None, names: list[str]) 
                 axes.scatter(
                     chosen[:, 0], chosen[:, 1], s=area, c=shades, marker=kind, alpha=0.75, linewidths=0, rasterized=True
                 )
+        if len(names) <= _NAMED:
+            _name_clusters(axes, plane.points, labels, names)
     axes.set_xlabel(plane.names[0])
     axes.set_ylabel(plane.names[1])
     axes.set_aspect("equal", adjustable="datalim")
     if not any(plane.names):
         axes.set(xticks=[], yticks=[])  # the coordinates of t-SNE and UMAP mean nothing
+
+
+def _name_clusters(axes: Axes, points: Tensor, labels: Tensor, names: list[str]) -> None:
+    """Write each class's name at the median of its points, outlined so that it is read over them."""
+    for index in labels.unique().tolist():
+        if index < len(names):
+            x, y = points[labels == index].median(0).values.tolist()
+            text = axes.annotate(
+                names[index], (x, y), ha="center", va="center", size=11, weight="bold", color=INK, zorder=5
+            )
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def _histogram(axes: Axes, values: Tensor, labels: Tensor | None, names: list[str]) -> None:
