@@ -111,6 +111,8 @@ def test_a_page_asks_for_nothing_and_runs_only_its_own_script(runs: dict[str, Pa
         (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert rules[rule] == f"'sha256-{digest}'"
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
+    assert script.isascii(), "its hash holds in every encoding of the page"
     assert not re.search(r'(src|href)="(?!data:|https://|#)', page)
     assert not re.search(r'src="https?:', page)
     assert " style=" not in page

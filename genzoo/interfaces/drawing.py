@@ -24,7 +24,7 @@ class Section:
         html: What stands under the heading, with class names and titles escaped (`html.escape`).
         style: CSS rules; begin each selector with ``.NAME`` to leave the rest of the page alone.
         script: The body of a JavaScript function of ``root``, the section's element, and ``data``. It runs once the page is
-            shown.
+            shown. Letters beyond ASCII stand in strings alone.
         data: What the script gets, as plain JSON.
     """
 

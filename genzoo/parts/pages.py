@@ -58,7 +58,7 @@ def page(title: str, sections: Sequence[Section], *, head: str = "") -> Page:
     style = "\n".join(dict.fromkeys([house_style(), *(section.style for section in sections if section.style)]))
     scripts = list(dict.fromkeys(section.script for section in sections if section.script))
     style = _trimmed(style)
-    script = _trimmed(_script(scripts)) if scripts else ""
+    script = _ascii(_trimmed(_script(scripts))) if scripts else ""
     body: list[str] = []
     for number, section in enumerate(sections):
         which = f' data-script="{scripts.index(section.script)}"' if section.script else ""
@@ -149,6 +149,13 @@ def _trimmed(code: str) -> str:
     """Styles or scripts without indentation, empty lines and whole-line comments, and without an end tag in a string."""
     lines = (line.strip() for line in code.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//")).replace("</", "<\\/")
+
+
+def _ascii(script: str) -> str:
+    """The script with other letters as escapes, so that its hash holds in whatever encoding the page arrives."""
+    units = script.encode("utf-16-be")
+    codes = (int.from_bytes(units[place : place + 2], "big") for place in range(0, len(units), 2))
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)
 
 
 def _hash(content: str) -> str:

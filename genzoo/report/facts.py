@@ -233,7 +233,7 @@ def machine(folder: RunFolder, record: Mapping[str, Any]) -> str:
     rows = [[text(name), text(value)] for name, value in facts.items() if value not in {None, ""}]
     digests = [
         [text(f"{split}, {what}"), f"<code>{text(found[what])}</code>"]
-        for split, found in record.get("data", {}).get("splits", {}).items()
+        for split, found in (record.get("data") or {}).get("splits", {}).items()
         for what in ("images", "labels", "factors")
         if found.get(what)
     ]

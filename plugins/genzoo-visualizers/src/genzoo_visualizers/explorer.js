@@ -56,11 +56,11 @@ function explore() {
   const picture = (label, extra = {}) => make("canvas", { width, height, class: "pixels", role: "img", "aria-label": label, ...extra });
 
   // ---- what there is to see
+  const rank = [...document.querySelectorAll("section.explorer")].indexOf(root);
+  const uid = (what) => `explorer-${rank}-${what}`;
   const plane = make("canvas", {
-    class: "plane", tabIndex: 0, role: "application", "aria-label": "Plane of two latent dimensions", "aria-describedby": `${root.dataset.script}-how-${rank()}`,
+    class: "plane", tabIndex: 0, role: "application", "aria-label": "Plane of two latent dimensions", "aria-describedby": uid("how"),
   });
-  function rank() { return [...document.querySelectorAll("section.explorer")].indexOf(root); }
-  const uid = (what) => `${root.dataset.script}-${what}-${rank()}`;
   const how = make("p", { class: "visually-hidden", id: uid("how"), text: "Arrow keys move the point, with Shift in larger steps. Home returns to the middle. Enter picks the nearest test image for the path." });
   const live = make("p", { class: "visually-hidden", role: "status" });
   const shown = picture("Decoded image", { class: "pixels shown" });
