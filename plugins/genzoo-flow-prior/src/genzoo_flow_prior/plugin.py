@@ -4,6 +4,25 @@ from __future__ import annotations
 
 from genzoo.declare import Component, hookimpl
 
+PAPER = "Dinh et al. 2017, Density estimation using Real NVP, https://arxiv.org/abs/1605.08803"
+
+
+@hookimpl
+def genzoo_models() -> list[Component]:
+    """See `genzoo.hookspecs.genzoo_models`."""
+    return [
+        Component(
+            "model",
+            "realnvp",
+            base="pixels",
+            companions={"prior": "image-flow"},
+            defaults={"space": "logit"},
+            summary="A flow of images: pixels, as logits, with convolutional couplings, and an exact density of them",
+            paper=PAPER,
+            api="1.1",
+        ),
+    ]
+
 
 @hookimpl
 def genzoo_priors() -> list[Component]:
@@ -15,7 +34,16 @@ def genzoo_priors() -> list[Component]:
             target="genzoo_flow_prior.flow:FlowPrior",
             options="genzoo_flow_prior.options:FlowOptions",
             summary="N(0, I) bent by affine coupling layers (RealNVP), with exact log-density",
-            paper="Dinh et al. 2017, Density estimation using Real NVP, https://arxiv.org/abs/1605.08803",
+            paper=PAPER,
             api="1.0",
-        )
+        ),
+        Component(
+            "prior",
+            "image-flow",
+            target="genzoo_flow_prior.image_flow:ImageFlowPrior",
+            options="genzoo_flow_prior.options:ImageFlowOptions",
+            summary="N(0, I) bent by couplings of convolutions at several scales, for images, with exact log-density",
+            paper=PAPER,
+            api="1.1",
+        ),
     ]
