@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genzoo import estimators
 from genzoo.errors import CorruptError
-from genzoo.interfaces import Animation, Dataset, Model, Page, Parts, Prior, Progress
+from genzoo.interfaces import Animation, Dataset, LatentGenerator, Model, Page, Parts, Prior, Progress
 from genzoo.options import NoOptions, Options
 from genzoo.randomness import seeded
 from genzoo.testing import outputs
@@ -119,7 +119,7 @@ def train(model: Any, steps: int = 2, n: int = 6, lr: float = 1e-3) -> None:
     model.train()
     for _ in range(steps):
         output = model(data) if isinstance(model, Model) else None
-        if optimizer:
+        if optimizer and isinstance(model, (Model, LatentGenerator)):  # a bare generator has no latents
             optimizer.zero_grad()
             objective = _distance(model, data) if output is None else negative_elbo(output, data.image)
             objective.backward()
@@ -233,7 +233,10 @@ def extreme_views(plugin: Any, **how: Any) -> tuple[RunView, RunView]:
     from genzoo.testing.checking import NotApplicable
 
     for pair in EXTREMES:
-        if plugin.requires <= pair[0].capabilities and not plugin.forbids & pair[0].capabilities:
+        if (
+            plugin.requires <= pair[0].capabilities
+            and not getattr(plugin, "forbids", frozenset()) & pair[0].capabilities
+        ):
             best, worst = (_extreme(kind, **how) for kind in pair)
             return best, worst
     raise NotApplicable("it requires a capability that the bench's best and worst models lack")

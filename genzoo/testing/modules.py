@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from genzoo.interfaces import LatentGenerator
 from genzoo.randomness import seeded
 from genzoo.testing import building
 from genzoo.testing.bench import GREY, batch, images
@@ -70,6 +71,8 @@ Place = Callable[[Tensor], Tensor]
 def _model(subject: Subject, model: Any, place: Place) -> dict[str, Tensor]:
     if "generator" in subject.families:
         label = place(torch.arange(3)) if is_conditional(model) else None
+        if not isinstance(model, LatentGenerator):
+            return {"images": model.sample(3, label, seed=2)}
         draw = torch.Generator().manual_seed(2)
         latents = [torch.randn(3, *level.shape, generator=draw, dtype=torch.float64) for level in model.levels]
         return {"images": model.generate([place(z) for z in latents], label)}
@@ -127,9 +130,10 @@ def _objective(objective: Any, place: Place) -> dict[str, Tensor]:
     model = building.generator_for(objective).to(image.device, image.dtype)
     found: dict[str, Tensor] = {}
     for player in objective.players(model):
-        terms = objective.step(model, data, Context(), player.name)
+        with torch.enable_grad():  # as the engine calls it; a penalty on gradients needs them
+            terms = objective.step(model, data, Context(), player.name)
         found |= {f"{player.name} objective": terms.objective, **terms.terms}
-    return found
+    return found if torch.is_grad_enabled() else {name: value.detach() for name, value in found.items()}
 
 
 _RUNS: Mapping[Kind, Callable[[Subject, Any, Place], dict[str, Tensor]]] = {

@@ -244,3 +244,64 @@ def names_fit_images(subject: Subject) -> None:
         expect(list(given) == list(dataset.names(name) or ()), f"the same names of {name} again", "others")
         first = seen.setdefault(tuple(given), name)
         expect(first == name or len(split) < 2, f"other names of {name} than of {first}", "the same")
+
+
+_TURNED = {
+    "transposed": lambda image: image.transpose(-1, -2),
+    "upside down": lambda image: image.flip(-2),
+    "mirrored": lambda image: image.flip(-1),
+    "turned by half": lambda image: image.flip(-1, -2),
+    "inverted": lambda image: 1 - image,
+}
+
+
+@check(
+    "splits-are-alike",
+    DATASET,
+    why="Test images that are turned against the training images make a good model look bad, and no shape tells.",
+    mend="Read all splits by the same code: the same order of axes, the same scale, the same sign.",
+)
+def splits_are_alike(subject: Subject) -> None:
+    """On average, test images are not like the training images transposed, mirrored, turned or inverted.
+
+    By the mean image, and by the mean strength of each frequency.
+    """
+    _, found = splits(subject)
+    if len(found["train"]) < _LEAST or len(found["test"]) < _LEAST:
+        raise NotApplicable(f"it has fewer than {_LEAST} images")
+    train, test = (found[name].subset(3000).batch().image.double() for name in ("train", "test"))
+    for feature in (lambda image: image, lambda image: torch.fft.fft2(image).abs()):
+        seen, want = feature(train), feature(test)
+        # What two halves of one split differ by is chance.
+        error = float((seen.var(0) / len(seen) + want.var(0) / len(want)).sum())
+        apart = float((seen.mean(0) - want.mean(0)).square().sum())
+        for what, turn in _TURNED.items():
+            turned = feature(turn(train)).mean(0)
+            if turned.shape == want.shape[1:]:
+                near = float((turned - want.mean(0)).square().sum())
+                wrong = apart > 4 * error and near < 0.5 * apart
+                expect(not wrong, "test images that on average are like the training images", f"some like them {what}")
+
+
+@check(
+    "augments-each-image",
+    DATASET,
+    why="One coin for a whole batch makes batches of mirrored images alone, and the noise of a step follows it.",
+    mend="Draw for each image: torch.rand(len(image)) < 0.5.",
+    applies=lambda subject: None if subject.build().transforms else "it has no `transform` of its own",
+)
+def augments_each_image(subject: Subject) -> None:
+    """In training, where images are changed at random, some of a batch are and others are not."""
+    dataset, found = splits(subject)
+    image = found["train"].subset(32).batch().image
+    if len(image) < 8:
+        raise NotApplicable("it has fewer than 8 images")
+    changed: list[float] = []
+    for seed in range(24):
+        with torch.no_grad(), seeded(seed):
+            made = dataset.transform(image.clone(), training=True)
+        changed.append(float((made != image).flatten(1).any(1).double().mean()))
+    none, all_ = sum(share == 0 for share in changed), sum(share > 0.5 for share in changed)
+    mixed = sum(0 < share <= 0.5 for share in changed)
+    at_once = none >= 3 and all_ >= 3 and not mixed
+    expect(not at_once, "images of a batch changed one by one", f"none in {none} batches of 24, most of them in {all_}")

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.testing.checking import CheckFailure, check, expect
+from genzoo.interfaces import LatentGenerator
+from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.modules import is_conditional
 from genzoo.testing.subject import Subject
 from genzoo.types import Kind
@@ -23,6 +24,10 @@ def built(subject: Subject) -> Any:
     for parameter in model.parameters():
         parameter.add_(0.2 * torch.randn(parameter.shape, generator=draw))
     return model
+
+
+def _without_latents(subject: Subject) -> str | None:
+    return None if issubclass(subject.cls, LatentGenerator) else "it makes images without latents"
 
 
 def labels(model: Any, n: int) -> Tensor | None:
@@ -40,8 +45,9 @@ def generates_images(subject: Subject) -> None:
     """`generate` and `sample` give finite images of the data's shape in [0, 1], for one and for several."""
     model = built(subject)
     for n in (1, 5):
-        latents = [3 * model.sample_top(n, labels(model, n))]
-        made = {"generate": model.generate(latents, labels(model, n)), "sample": model.sample(n, labels(model, n))}
+        made = {"sample": model.sample(n, labels(model, n))}
+        if isinstance(model, LatentGenerator):
+            made["generate"] = model.generate([3 * model.sample_top(n, labels(model, n))], labels(model, n))
         for name, image in made.items():
             want = (n, *model.image.shape)
             expect(tuple(image.shape) == want, f"{name} to give {list(want)}", list(image.shape))
@@ -54,6 +60,7 @@ def generates_images(subject: Subject) -> None:
     MODEL,
     why="A traversal along a dimension that the generator does not read shows nothing, and no error.",
     mend="Feed the whole latent to the network.",
+    applies=lambda subject: _without_latents(subject),
 )
 def every_latent_is_used(subject: Subject) -> None:
     """Each latent dimension changes the image."""
@@ -72,7 +79,9 @@ def every_latent_is_used(subject: Subject) -> None:
     MODEL,
     why="Class figures of a generator that ignores its label show one class, called by ten names.",
     mend="Give the label to the network, beside the latent; refuse a missing one with a UsageError.",
-    applies=lambda subject: None if is_conditional(subject.build()) else "it is not conditional",
+    applies=lambda subject: (
+        _without_latents(subject) or (None if is_conditional(subject.build()) else "it is not conditional")
+    ),
 )
 def label_chooses_the_image(subject: Subject) -> None:
     """Every pair of labels gives other images for one latent, and a missing label is refused."""
@@ -118,6 +127,7 @@ def generated_sample_repeats(subject: Subject) -> None:
     MODEL,
     why="A user's choice of prior must show, and a learned prior must be trained.",
     mend="Build the prior with parts.prior(levels[0]) and keep it as `prior`.",
+    applies=lambda subject: _without_latents(subject),
 )
 def generator_keeps_its_prior(subject: Subject) -> None:
     """Its prior is the one that it was given, over its top level."""
@@ -127,3 +137,19 @@ def generator_keeps_its_prior(subject: Subject) -> None:
     expect(isinstance(model.prior, PlainPrior), "the prior of its parts", type(model.prior).__name__)
     found, want = model.prior.latent, model.levels[0]
     expect(found == want, f"a prior over {want}", found)
+
+
+@check(
+    "images-are-not-clipped",
+    MODEL,
+    why="A map to [-1, 1] that is clamped to [0, 1] is black on half of its range, without a gradient.",
+    mend="Map to [0, 1] by a sigmoid, or by (tanh(x) + 1) / 2; do not clamp.",
+)
+def images_are_not_clipped(subject: Subject) -> None:
+    """At the start, no more than a quarter of the pixels of generated images are exactly 0 or 1."""
+    model = subject.build().eval().requires_grad_(False)
+    image = model.sample(16, labels(model, 16), seed=1)
+    if len(image.unique()) <= 4:
+        raise NotApplicable("its images are of few grey levels")
+    share = float(((image == 0) | (image == 1)).float().mean())
+    expect(share <= 0.25, "at most a quarter of the pixels at 0 or 1 at the start", f"{share:.0%}")

@@ -20,9 +20,9 @@ LOSS = Kind.LOSS
 SIZE = 100
 
 
-def measure(loss: Any, case: Case, **values: Any) -> LossTerms:
+def measure(loss: Any, case: Case, seed: int = 2, **values: Any) -> LossTerms:
     """The loss of a case, with those quantities scheduled, under a seed."""
-    with seeded(2):
+    with seeded(seed):
         return loss(case.output(), case.batch(), Context(values, dataset_size=SIZE))
 
 

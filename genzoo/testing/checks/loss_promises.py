@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ def named_terms_are_measured(subject: Subject) -> None:
     It looks where the rate is large, so that a term with free bits, which is the rate there, may be called one.
     """
     loss = subject.build()
-    one = {"beta": 1.0} if "beta" in loss.quantities else {}
+    one: dict[str, Any] = {"beta": 1.0} if "beta" in loss.quantities else {}
     for near in (3.0, 4.0):
         for case in cases_for(loss, rate=near, samples=max(2, loss.samples)):
             output, found = case.output(), measure(loss, case, **one).terms
@@ -239,3 +240,25 @@ def gradient_reaches_the_prior(subject: Subject) -> None:
     grad = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
     found = 0.0 if grad is None else float(grad.sum())
     expect(close(found, want, 1e-3), f"a slope of {want:.4g} along the prior's mean", f"{found:.4g}")
+
+
+@check(
+    "steps-are-remembered",
+    LOSS,
+    why="What `after_step` moves and no buffer holds begins anew in a resumed run.",
+    mend="Keep what `after_step` changes in a buffer: self.register_buffer(...), and self.value.copy_(...).",
+)
+def steps_are_remembered(subject: Subject) -> None:
+    """What a loss learns from its steps comes back with its state."""
+    loss = subject.build().train()
+    for seed in range(3):
+        case = cases_for(loss, seed=seed)[0]
+        with torch.no_grad():
+            found = measure(loss, case)
+        report = {"objective": found.objective, "distortion": found.distortion, "rates": found.rates, **found.terms}
+        loss.after_step(report)
+    case = cases_for(loss)[0]
+    other = subject.build().train()
+    other.load_state_dict(loss.state_dict())
+    first, second = objective(loss, case), objective(other, case)
+    expect(close(first, second, 1e-9), f"{first:.6g} from the state after three steps", f"{second:.6g}")

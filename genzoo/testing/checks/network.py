@@ -145,6 +145,7 @@ def output_is_raw(subject: Subject) -> None:
     for name, body in zip(("encoder", "decoder"), bodies(subject), strict=True):
         body.eval()
         given = images(subject.image, 8) if name == "encoder" else 3 * _codes(8)
+        _off_zero(body, given)
         layers = [layer for layer in body.modules() if any(True for _ in layer.parameters(recurse=False))]
         with torch.no_grad():
             before = body(given)
@@ -160,6 +161,16 @@ def output_is_raw(subject: Subject) -> None:
             else:
                 said = f"raw output of the {name} beyond ±1 with large weights of some layer"
                 raise CheckFailure(said, f"{best[0]:.3g}…{best[1]:.3g}")
+
+
+def _off_zero(body: nn.Module, given: Tensor) -> None:
+    """Moves the weights of a body whose last layer starts at zero, so that it shows what it does."""
+    with torch.no_grad():
+        made = body(given)
+        if bool((made == made.flatten()[0]).all()):
+            draw = torch.Generator().manual_seed(4)
+            for parameter in body.parameters():
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=draw))
 
 
 def _grown(body: nn.Module, layer: nn.Module, given: Tensor) -> Tensor:
@@ -189,6 +200,7 @@ def reads_every_input(subject: Subject) -> None:
         for name, body in zip(("encoder", "decoder"), bodies(subject, spec), strict=True):
             body.eval()
             given = images(spec, 8) if name == "encoder" else _codes(8)
+            _off_zero(body, given)
             given = given.requires_grad_(True)
             weights = torch.Generator().manual_seed(1)
             out = body(given)
@@ -253,3 +265,39 @@ def exports(subject: Subject) -> None:
                 text = " ".join(str(error).split())[:200]
                 raise CheckFailure(f"the {name} to export", f"{type(error).__name__}: {text}") from error
             expect(torch.allclose(found, body(given), atol=1e-5), f"the same from the exported {name}", "another")
+
+
+@check(
+    "every-output-varies",
+    NETWORK,
+    why="A row of pixels that no latent reaches is the same in every image, and a border of zeros looks like data.",
+    mend="Make the exact shape by kernels and strides, not by padding with a constant afterwards.",
+)
+def every_output_varies(subject: Subject) -> None:
+    """With moved weights every pixel of the decoder, and every entry of the code, changes with the input."""
+    for spec in _served(subject):
+        for name, body in zip(("encoder", "decoder"), bodies(subject, spec), strict=True):
+            body.eval()
+            draw = torch.Generator().manual_seed(4)
+            with torch.no_grad():
+                for parameter in body.parameters():
+                    parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
+                made = body(images(spec, 16) if name == "encoder" else 2 * _codes(16))
+            still = int((made == made[:1]).all(0).sum())
+            expect(still == 0, f"every output of the {name} for {list(spec.shape)} to vary", f"{still} that do not")
+
+
+@check(
+    "evaluation-repeats",
+    NETWORK,
+    why="Dropout or noise in eval mode makes every number and figure another one at each call.",
+    mend="Draw noise where self.training is true, and there alone.",
+)
+def evaluation_repeats(subject: Subject) -> None:
+    """In eval mode two calls give the same output."""
+    for name, body in zip(("encoder", "decoder"), bodies(subject), strict=True):
+        body.eval()
+        given = images(subject.image, 4) if name == "encoder" else _codes(4)
+        with torch.no_grad():
+            same = torch.equal(body(given), body(given))
+        expect(same, f"the same output of the {name} at a second call", "another")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from genzoo.interfaces import Model
 from genzoo.randomness import seeded
 from genzoo.testing.bench import GREY, batch
 from genzoo.testing.building import generator_for
-from genzoo.testing.checking import check, expect
+from genzoo.testing.checking import NotApplicable, check, expect
 from genzoo.testing.modules import snapshot
 from genzoo.testing.subject import Subject
 from genzoo.types import Context, Kind
@@ -72,15 +74,28 @@ def player_terms_sum(subject: Subject) -> None:
     mend="Detach only what belongs to the other players.",
 )
 def player_gradient_arrives(subject: Subject) -> None:
-    """Each player's objective sends a finite gradient, not zero, to every parameter of the player."""
+    """Each player's objective sends a finite gradient, not zero, to every parameter of the player.
+
+    At the start, or with moved weights: a hinge that is met has none. A bias that cancels, as the critic's last one does in
+    a difference of scores, needs none.
+    """
     objective = subject.build()
     model = generator_for(objective)
     for player in objective.players(model):
         parameters = [p for p in player.parameters if p.requires_grad]
-        with seeded(3):
-            terms = objective.step(model, batch(GREY, 6), Context(dataset_size=100), player.name)
-        found: list[Any] = [*torch.autograd.grad(terms.objective, parameters, allow_unused=True)]
-        silent = [list(p.shape) for p, g in zip(parameters, found, strict=True) if g is None or not g.abs().sum()]
+        reached: set[int] = set()
+        found: list[Any] = []
+        for state in range(4):
+            with seeded(3 + state):
+                terms = objective.step(model, batch(GREY, 6), Context(dataset_size=100), player.name)
+            found += torch.autograd.grad(terms.objective, parameters, allow_unused=True)
+            pairs = zip(parameters, found[-len(parameters) :], strict=True)
+            reached |= {id(p) for p, g in pairs if g is not None and bool(g.abs().sum() > 0)}
+            with torch.no_grad(), seeded(state):
+                for parameter in parameters:
+                    parameter.add_(0.2 * torch.randn_like(parameter))
+        left = [p for p in parameters if id(p) not in reached]
+        silent = [list(p.shape) for p in left if p.dim() > 1 or _matters(objective, model, player.name, p)]
         expect(not silent, f"a gradient to every parameter of {player.name}", f"none to those of shapes {silent}")
         finite = all(bool(torch.isfinite(g).all()) for g in found if g is not None)
         expect(finite, f"a finite gradient to {player.name}", "NaN or infinity")
@@ -104,6 +119,10 @@ def reports_are_declared(subject: Subject) -> None:
     for name in declared:
         fine = isinstance(row.get(name), float) and abs(row[name]) < float("inf")
         expect(fine, f"the report {name!r} to be a finite number", row.get(name))
+    for report in objective.reports:
+        if report.unit == "fraction":
+            inside = -1e-6 <= row[report.name] <= 1 + 1e-6
+            expect(inside, f"the report {report.name!r}, a fraction, from 0 to 1", row[report.name])
     if objective.headline is not None:
         expect(objective.headline[0] in declared, f"a headline among {declared}", objective.headline[0])
 
@@ -153,5 +172,88 @@ def quantities_act(subject: Subject) -> None:
         expect(found[0] != found[1], f"the quantity {name} to change an objective", "the same values")
 
 
+def _matters(objective: Any, model: Any, player: str, parameter: Tensor) -> bool:
+    """Whether what a player minimises changes with a parameter."""
+    values: list[float] = []
+    for shift in (0.0, 0.7):
+        with torch.no_grad():
+            parameter.add_(shift)
+        with seeded(3):
+            values.append(float(objective.step(model, batch(GREY, 6), Context(dataset_size=100), player).objective))
+    with torch.no_grad():
+        parameter.sub_(0.7)
+    return abs(values[0] - values[1]) > 1e-5 * (1 + abs(values[0]))
+
+
 def _shown(value: Tensor) -> str:
     return f"{list(value.shape)}" if value.dim() else f"{float(value)}"
+
+
+@check(
+    "players-do-not-undo-each-other",
+    LOSS,
+    why="A critic that also trains the generator trains it to be recognised, while the generator trains for the opposite.",
+    mend="Give each player its own parameters, and detach in each player's step what belongs to the other.",
+)
+def players_do_not_undo_each_other(subject: Subject) -> None:
+    """No two players train the same parameters in opposite directions."""
+    objective = subject.build()
+    model = generator_for(objective)
+    players = objective.players(model)
+    for first, second in itertools.combinations(players, 2):
+        shared = [p for p in first.parameters if p.requires_grad and any(p is q for q in second.parameters)]
+        if not shared:
+            continue
+        sides: list[Tensor] = []
+        for player in (first, second):
+            with seeded(3):
+                terms = objective.step(model, batch(GREY, 6), Context(dataset_size=100), player.name)
+            found: list[Any] = [*torch.autograd.grad(terms.objective, shared, allow_unused=True)]
+            pairs = zip(shared, found, strict=True)
+            sides.append(torch.cat([p.new_zeros(p.numel()) if g is None else g.flatten() for p, g in pairs]))
+        agree = float(torch.nn.functional.cosine_similarity(sides[0], sides[1], dim=0))
+        said = f"{first.name} and {second.name} not to train the same parameters in opposite directions"
+        expect(agree > -0.3, said, f"gradients at a cosine of {agree:.2f}")
+
+
+@check(
+    "realism-pays",
+    LOSS,
+    why="A critic with a sign wrong is trained without complaint, and the generator with it, towards anything but the data.",
+    mend="Check the signs: the critic must tell real images from made ones, and the generator seek the score of the former.",
+)
+def realism_pays(subject: Subject) -> None:
+    """After the critic has trained, on bright and on dark images, the generator's objective is lower for real images."""
+    for shade in (0.8, 0.0):
+        made, real = _paid(subject, shade)
+        what = "bright" if shade else "dark"
+        said = f"less than {made:.4g} for a generator that makes the real images, which are {what}"
+        expect(real < made, said, f"{real:.4g}")
+
+
+def _paid(subject: Subject, shade: float) -> tuple[float, float]:
+    """The generator's objective for what it makes and for real images, once the critic has trained."""
+    objective = subject.build().train()
+    model = generator_for(objective)
+    own = {id(p) for p in model.parameters()}
+    players = objective.players(model)
+    critics = [player for player in players if not any(id(p) in own for p in player.parameters)]
+    makers = [player for player in players if any(id(p) in own for p in player.parameters)]
+    if len(critics) != 1 or len(makers) != 1 or isinstance(model, Model) or not hasattr(model, "generate"):
+        raise NotApplicable("it has no player that is the critic alone, of a generator")
+    data = batch(GREY, 12)
+    data = data.with_image(shade + 0.2 * data.image)
+    optimizer = torch.optim.Adam(list(critics[0].parameters), lr=3e-3)
+    with seeded(5):
+        for _ in range(60):
+            optimizer.zero_grad()
+            objective.step(model, data, Context(dataset_size=100), critics[0].name).objective.backward()
+            optimizer.step()
+
+    def paid() -> float:
+        with seeded(6):
+            return float(objective.step(model, data, Context(dataset_size=100), makers[0].name).objective)
+
+    made, generate = paid(), model.generate
+    model.generate = lambda latents, label=None: data.image + 0 * generate(latents, label)
+    return made, paid()

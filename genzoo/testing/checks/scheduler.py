@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -275,11 +276,23 @@ def zero_length_works(subject: Subject) -> None:
     "independent-of-steps-per-epoch",
     SCHEDULER,
     why="The same schedule in epochs must not change with the batch size.",
-    mend="Use progress.at(unit), progress.epochs_done or fractions of progress.total_steps, not bare steps.",
+    mend="Use progress.at(unit), progress.epochs_done or fractions of progress.total_steps, not bare steps; or say that it "
+    "is a schedule in steps.",
 )
 def independent_of_steps_per_epoch(subject: Subject) -> None:
-    """At the end of each epoch the factor is the same for any number of steps an epoch."""
+    """At the end of each epoch the factor is the same for any number of steps an epoch.
+
+    A schedule in steps, by an option or a summary that says so, is the same at each step instead.
+    """
     scheduler = subject.build()
+    described = [field.description or "" for field in subject.options_class.model_fields.values()]
+    told = " ".join(
+        [subject.component.summary, subject.cls.__doc__ or "", *subject.options_class.model_fields, *described]
+    )
+    if re.search(r"(?i)(?<!no )\bsteps?\b|iteration|update|each draw", told):
+        pairs = [(Progress(1 + s // 50, s, 50, 400), Progress(1 + s // 800, s, 800, 25)) for s in range(0, 20000, 97)]
+        if all(abs(scheduler.factor(few) - scheduler.factor(many)) <= 1e-9 for few, many in pairs):
+            return
     for epoch in range(1, 25):
         few, many = (scheduler.factor(Progress(epoch, epoch * steps - 1, steps, 24)) for steps in (200, 4000))
         expect(abs(few - many) <= 0.02, f"{few:.5g} at the end of epoch {epoch} with 4000 steps too", f"{many:.5g}")

@@ -103,12 +103,12 @@ def not_blank(subject: Subject) -> None:
     mend="Set a title, a suptitle or axis labels.",
 )
 def says_what_it_shows(subject: Subject) -> None:
-    """Each figure has a title or axis labels, and each page a title."""
+    """Each figure has a title, other text or axis labels, and each page a title."""
     for name, drawing in _drawings(subject).items():
         if isinstance(drawing, Page):
             expect(re.search(r"<title>\s*[^\s<]", drawing.html), f"a title on the page {name!r}", "none")
     for name, figure in _figures(subject).items():
-        words = [figure.get_suptitle()]
+        words = [figure.get_suptitle(), *(text.get_text() for text in figure.texts)]
         for axes in figure.axes:
             words += [axes.get_title(where) for where in ("left", "center", "right")]
             words += [axes.get_xlabel(), axes.get_ylabel()]

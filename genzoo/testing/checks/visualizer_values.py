@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from genzoo.errors import UsageError
 from genzoo.interfaces import RunView
-from genzoo.testing.building import first_view
+from genzoo.testing.bench import ODD
+from genzoo.testing.building import extreme_views, first_view
 from genzoo.testing.checking import NotApplicable, check, expect
 from genzoo.testing.checks.runs import figures_of, perform
 from genzoo.testing.checks.visualizer import VISUALIZER
@@ -217,3 +219,93 @@ def _noting(call: Any, asked: set[int]) -> Any:
         return call(*arguments, **named)
 
     return noting
+
+
+@check(
+    "images-stand-upright",
+    VISUALIZER,
+    why="An image that is drawn with rows for columns is another image, and digits still look like something.",
+    mend="Show [C, H, W] by permute(1, 2, 0): rows first, then columns, then channels.",
+)
+def images_stand_upright(subject: Subject) -> None:
+    """Pictures of images of 9 by 7 pixels are not 7 by 9."""
+    plugin = subject.build()
+    view = first_view(plugin, subject, spec=ODD)
+    height, width = view.image.shape[1:]
+    try:
+        drawn = figures_of(perform(plugin, view))
+    except UsageError as error:
+        raise NotApplicable(str(error)) from error
+    for figure in drawn.values():
+        for axes in figure.axes:
+            for picture in axes.get_images():
+                shape = tuple(np.asarray(picture.get_array()).shape[:2])
+                expect(shape != (width, height), f"pictures of {height} by {width}", f"one of {shape[0]} by {shape[1]}")
+
+
+@check(
+    "points-are-of-their-class",
+    VISUALIZER,
+    why="Points in the colours of other images' labels show classes that mix where they are apart.",
+    mend="Take codes and labels from one batch: batch = run.shuffled(n), then batch.image and batch.label.",
+    applies=lambda subject: None if Capability.CONDITIONAL not in subject.cls.requires else "it requires a label",
+)
+def points_are_of_their_class(subject: Subject) -> None:
+    """Of a model whose code is the class, points of one colour, or of one label, are in one place."""
+    plugin = subject.build()
+    try:
+        view = extreme_views(plugin, sizes=(300, 150))[0]
+        plugin.check(view.model, view.dataset.spec)
+        drawn = figures_of(perform(plugin, view))
+    except UsageError as error:
+        raise NotApplicable(str(error)) from error
+    classes = view.image.classes or 0
+    done = False
+    for figure in drawn.values():
+        for axes in figure.axes:
+            groups = _coloured(axes)
+            if len(groups) != classes or min(map(len, groups)) < 5:
+                continue
+            every = np.concatenate(groups)
+            for column in range(2):
+                # The code of the oracle has the class along one axis, at as many places as there are classes.
+                places = _places(every[:, column], classes)
+                if places is None:
+                    continue
+                done = True
+                for points in groups:
+                    nearest = np.abs(points[:, column, None] - places).argmin(1)
+                    share = float(np.bincount(nearest).max() / len(nearest))
+                    expect(share > 0.8, "points of one colour to be of one class", f"{share:.0%} of them")
+    if not done:
+        raise NotApplicable("it draws no points by class")
+
+
+def _coloured(axes: Any) -> list[np.ndarray]:
+    """The points of scatter plots and marked lines of some axes, by their colour."""
+    found: dict[tuple[float, ...], list[np.ndarray]] = {}
+    for collection in axes.collections:
+        offsets = np.asarray(collection.get_offsets(), dtype=float)
+        if offsets.ndim != 2 or len(offsets) < 2:
+            continue
+        collection.update_scalarmappable()
+        colours = np.asarray(collection.get_facecolors())
+        colours = np.broadcast_to(colours, (len(offsets), 4)) if len(colours) == 1 else colours
+        if len(colours) == len(offsets):
+            for colour in np.unique(colours, axis=0):
+                found.setdefault(tuple(colour), []).append(offsets[(colours == colour).all(1)])
+    for line in axes.get_lines():
+        if line.get_linestyle() in {"None", "none", ""} and len(line.get_xdata()) > 1:
+            points = np.column_stack([line.get_xdata(), line.get_ydata()]).astype(float)
+            found.setdefault((str(line.get_color()),), []).append(points)  # pyright: ignore[reportArgumentType]
+    return [np.concatenate(parts) for parts in found.values()]
+
+
+def _places(values: np.ndarray, count: int) -> np.ndarray | None:
+    """Where numbers lie that are in ``count`` heaps with wide gaps between them; None where they are not."""
+    ordered = np.sort(values)
+    gaps = np.diff(ordered)
+    widest = np.sort(np.argsort(gaps)[-(count - 1) :])
+    parts = np.split(ordered, widest + 1)
+    spread = max(float(np.ptp(part)) for part in parts)
+    return np.array([part.mean() for part in parts]) if float(gaps[widest].min()) > 1.5 * spread else None

@@ -20,6 +20,7 @@ for _module in (
     "datasets",
     "metrics",
     "visualizers",
+    "values",
 ):
     import_module(f"wrong_plugins.{_module}")
 

@@ -366,6 +366,7 @@ class TakesAnyLabel(ConditionalModel):
     "auxiliary-per-image",
     defect="a codebook loss summed over the batch, then added to a per-image term: its weight grows with batch size",
     says="four times",
+    also=("auxiliary-is-each-images-own",),
 )
 class SumsItsCodebookLoss(PlainModel):
     """Its auxiliary term is a sum over the batch."""

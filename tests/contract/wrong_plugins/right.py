@@ -58,6 +58,15 @@ class Ramp(Scheduler):
         return self.length
 
 
+class DecayByStep(Scheduler):
+    """Exponential decay in steps, as many learning rates have it."""
+
+    monotone: Literal["increasing", "decreasing"] | None = "decreasing"
+
+    def factor(self, progress: Progress) -> float:
+        return 0.9 ** (progress.step / 100)
+
+
 class RampWithLength(Ramp):
     """From 0 to 1 in the epochs given."""
 

@@ -6,7 +6,7 @@ import math
 
 from genzoo.interfaces.scheduler import Progress, Scheduler
 from wrong_plugins.ledger import right, wrong
-from wrong_plugins.right import Ramp, RampWithLength
+from wrong_plugins.right import DecayByStep, Ramp, RampWithLength
 
 LENGTH = "wrong_plugins.right:Length"
 
@@ -199,3 +199,6 @@ class Wave(Scheduler):
 
     def factor(self, progress: Progress) -> float:
         return 0.5 - 0.5 * math.cos(2 * math.pi * progress.epochs_done / 4)
+
+
+right(summary="Falls by a tenth with each 100 steps")(DecayByStep)
