@@ -208,10 +208,52 @@ def checks_page() -> str:
         "",
         *checks_table((item for item in all_checks() if item.kinds == set(Kind)), failed),
     ]
+    lines += mutation_section()
     for kind in Kind:
         lines += [f"## Checks: {kind}", "", "Besides those of every kind:", ""]
         lines += checks_table((item for item in all_checks(kind) if item.kinds != set(Kind)), failed, kind)
     return "\n".join(lines)
+
+
+def mutation_section() -> list[str]:
+    """What the checks and the unit tests find of mutated official plugins, and what nobody finds, by kind."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+    try:
+        import mutants  # pyright: ignore[reportMissingImports]
+    finally:
+        sys.path.pop(0)
+    rows = list(mutants.read().values())
+    if not rows:
+        return []
+    aside = mutants.equivalent()
+    lines = [
+        "## Mutation",
+        "",
+        (
+            f"`tools/mutants.py` draws {len(rows)} single changes of the code of official plugins under a seed, by the "
+            "operators of cosmic-ray: one number, operator, comparison or branch is another one. The kit alone finds a "
+            "change if a check of a component that uses the module fails. Otherwise the unit tests of its distribution run, "
+            "and other tests that import it. `results/mutants.csv` has each of them. Changes that make no difference, or "
+            "one in the looks of a figure alone, are set aside; `tools/equivalent_mutants.toml` gives the reasons."
+        ),
+        "",
+        "| kind | drawn | set aside | found by the kit alone | by the kit or unit tests | not found |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for kind, count in mutants.counts(rows).items():
+        real = count["drawn"] - count["equivalent"]
+        kit, both = count["kit"] / real, (count["kit"] + count["tests"]) / real
+        cells = (kind, count["drawn"], count["equivalent"], f"{kit:.0%}", f"{both:.0%}", count["survived"])
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    left = [row for row in rows if not row["caught"] and row["id"] not in aside]
+    untested = [row for row in left if row["by"] in {mutants.NOT_RUN, mutants.NOT_TESTED}]
+    if untested:
+        lines += ["", f"Of those not found, {len(untested)} were not put before the unit tests."]
+    lines += ["", "Not found:", "", "| kind | module | line | before | after |", "| --- | --- | --- | --- | --- |"]
+    for row in left:
+        code = [f"`{row[name].replace('|', '¦')}`" for name in ("before", "after")]
+        lines.append(f"| {row['kind']} | `{Path(row['file']).name}` | {row['line']} | {' | '.join(code)} |")
+    return [*lines, ""]
 
 
 def checks_table(checks: Iterable[Check], failed: Mapping[tuple[str, str], list[str]], kind: str = "") -> list[str]:

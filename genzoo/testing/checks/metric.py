@@ -211,6 +211,11 @@ def every_image_counts(subject: Subject) -> None:
 
     for count in (17, 33, 65, 101):
         whole = _extreme(metric, sizes=(24, count))
+        split = whole.split("test")
+        views = [split, *(_spoilt(split, slice(place, place + 1)) for place in (3, count - 1))]
+        plain, early, late = (_own(evaluate(metric, _with(whole, {**whole.splits, "test": item}))) for item in views)
+        left_out = early != plain and late == plain
+        expect(not left_out, f"another number where the last of {count} images is another", f"{plain:.5g} again")
         # With one image that is unlike the others, alone in a last batch of any usual size.
         split = _spoilt(whole.split("test"), slice(count - 1, None))
         # What other orders of the other images change is noise: a score may fit a classifier to half of them.

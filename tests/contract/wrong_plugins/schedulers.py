@@ -111,7 +111,7 @@ class DividesByZero(RampWithLength):
 
 @wrong("independent-of-steps-per-epoch", also=("settles-as-declared", "reaches-its-end"))
 class CountsSteps(Ramp):
-    """It counts steps, so that the batch size changes the schedule."""
+    """It takes a thousand batches whatever an epoch has, so that the batch size changes the schedule."""
 
     def factor(self, progress: Progress) -> float:
         return min(1.0, (progress.step + 1) / 1000)

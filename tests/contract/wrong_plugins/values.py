@@ -90,7 +90,7 @@ class HalvesItsGradient(BernoulliPixels):
 # Losses
 
 
-@wrong("every-sample-counts")
+@wrong("every-sample-counts", also=("named-terms-are-measured",))
 class UsesOneSample(PlainLoss):
     """It draws three samples and uses the first."""
 
@@ -235,7 +235,7 @@ class _Unnormalised(DiagonalNormal):
         return super().log_prob(value) + self.log_variance.sum(-1) / 2 - 3.0 * self.mean.shape[-1]
 
 
-@wrong("posterior-is-a-density", also=("rate-matches-samples",))
+@wrong("posterior-is-a-density", also=("rate-matches-samples", "factorised-posterior-true"))
 class ForgetsTheVolume(PlainModel):
     """Its log q has neither the volume of its posterior nor the constant."""
 
@@ -255,7 +255,7 @@ class SpreadsAMean(PlainModel):
         return replace(found, auxiliary={"size": mean.mean().expand(len(batch))})
 
 
-@wrong("lower-levels-follow-their-prior")
+@wrong("lower-levels-follow-their-prior", also=("latents-reach-images", "uses-the-prior-given", "every-latent-counts"))
 class DrawsBelowFromTheStandard(TwoLevelModel):
     """From a top latent alone it draws the lower one from N(0, I), and not from p(z2|z1)."""
 
