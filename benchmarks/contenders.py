@@ -26,7 +26,7 @@ from genzoo.engine.listener import Listener
 from genzoo.engine.settings import choose
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import Part, Recipe
 from genzoo.types import Split
 

@@ -32,7 +32,7 @@ from genzoo.compose.plan import plan
 from genzoo.engine.listener import Listener
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.parts.labels import append_planes, append_vector, one_hot
 from genzoo.recipe import parse_recipe
 from genzoo.runs.load import splits

@@ -33,7 +33,7 @@ COMMANDS = {
 }
 DECLARATIONS = """
 import json
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 print(json.dumps({plugin.distribution: plugin.seconds for plugin in host().plugins}))
 """
 READY = """

@@ -108,8 +108,8 @@ def cell(text: object) -> str:
 def plugin_pages() -> dict[str, str]:
     """One page a kind, from the declarations of what is installed, and an index from the catalogue."""
     from genzoo.host.catalogue import catalogue
-    from genzoo.host.host import host
     from genzoo.host.option_help import option_help
+    from genzoo.host.plugin_host import host
     from genzoo.types import Kind
 
     known = {(entry.kind, entry.name, entry.distribution): entry for entry in catalogue().plugin}

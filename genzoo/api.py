@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genzoo.compose.plan import Choice, Plan, bare_name, plan
 from genzoo.errors import UsageError
-from genzoo.host.host import Host
-from genzoo.host.host import host as default_host
+from genzoo.host.plugin_host import Host
+from genzoo.host.plugin_host import host as default_host
 from genzoo.interfaces.scheduler import Scheduler
 from genzoo.process import own_state
 from genzoo.recipe import Part, Recipe, TrainOptions

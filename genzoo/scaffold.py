@@ -21,7 +21,7 @@ from genzoo.declare import API_VERSION
 from genzoo.errors import StorageError, UsageError
 from genzoo.hookspecs import COMPONENT_HOOKS
 from genzoo.host import catalogue
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.types import Kind
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

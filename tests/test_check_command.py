@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from genzoo.cli.check import check
 from genzoo.errors import UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.testing import all_checks, check_component, contract
 from genzoo.testing.suite import FLOORS
 from genzoo.types import Kind

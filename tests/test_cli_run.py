@@ -22,7 +22,7 @@ from PIL import Image
 from genzoo.cli import execute
 from genzoo.compose.plan import plan
 from genzoo.engine.listener import Tick
-from genzoo.host.host import Host, Problem, host
+from genzoo.host.plugin_host import Host, Problem, host
 from genzoo.recipe import Part, Recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder

@@ -15,7 +15,7 @@ import pytest
 
 from genzoo.cli import completing
 from genzoo.cli.completion import SET_UP, gathered
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +127,8 @@ def test_a_process_answers_each_shell(shell: str, word: str, expected: str, tmp_
 
 
 def test_an_answer_from_the_cache_imports_nothing_heavy(tmp_path: Path) -> None:
-    heavy = (
-        "print([name for name in ('torch', 'numpy', 'genzoo.host.host', 'genzoo.compose.plan') if name in sys.modules])"
-    )
+    names = ("torch", "numpy", "genzoo.host.plugin_host", "genzoo.compose.plan")
+    heavy = f"print([name for name in {names} if name in sys.modules])"
     first = asked("genzoo run cv", "2", tmp_path, code=heavy)
     second = asked("genzoo run cv", "2", tmp_path, code=heavy)
     assert first.stdout.splitlines()[0] == second.stdout.splitlines()[0] == "plain,cvae"

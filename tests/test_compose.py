@@ -9,7 +9,7 @@ import pytest
 from genzoo.compose.build import build
 from genzoo.compose.plan import plan
 from genzoo.errors import IncompatibleError, PluginError, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import parse_recipe
 from genzoo.types import Kind
 

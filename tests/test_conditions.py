@@ -11,7 +11,7 @@ import torch
 
 import genzoo
 from genzoo.errors import IncompatibleError, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces.model import check_label
 from genzoo.parts.labels import condition, condition_size
 from genzoo.testing import check_component

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from genzoo.cli import cli, execute
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]

@@ -9,7 +9,7 @@ from PIL import Image
 
 import genzoo
 from genzoo.errors import UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces import Animation, Page, RunView, Visualizer
 from genzoo.parts.figures import new_figure
 from genzoo.runs.folder import RunFolder

@@ -14,7 +14,7 @@ import pytest
 
 from genzoo import hookspecs
 from genzoo.declare import Component, Resource, hookimpl
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.types import Kind
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("genzoo_")]

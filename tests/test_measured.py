@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import read_recipe
 from genzoo.studies.results import FACTS, RECIPES, read_results, repeats, to_csv
 

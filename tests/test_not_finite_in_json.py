@@ -17,7 +17,7 @@ import genzoo
 from genzoo.cli import execute
 from genzoo.engine.checkpoint import load_checkpoint, save_checkpoint
 from genzoo.engine.evaluate import Totals
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces import Terms
 from genzoo.plain import plain, read_row, spelled, unspelled
 from genzoo.runs.find import all_runs

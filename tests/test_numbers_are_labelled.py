@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces import Metric, RunView
 from genzoo.testing.building import extreme_views
 from genzoo.testing.checking import NotApplicable

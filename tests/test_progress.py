@@ -11,7 +11,7 @@ import pytest
 
 from genzoo.compose.plan import plan
 from genzoo.engine.listener import Tick
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import Part, Recipe
 from genzoo.runs.reports import OF_LOSSES
 from genzoo.text import visible_streams

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 import genzoo
 from genzoo.cli import cli
 from genzoo.errors import UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces import Page
 from genzoo.parts.browser import TOLERANCE
 from genzoo.recipe import Part

@@ -14,7 +14,7 @@ import torch
 from genzoo.cli import execute
 from genzoo.engine.signals import Signals
 from genzoo.errors import UsageError
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.recipe import read_recipe
 from genzoo.runs.find import all_runs
 from genzoo.studies.reproduce import read_reproduction

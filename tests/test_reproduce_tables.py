@@ -206,7 +206,7 @@ def test_a_run_that_was_started_by_hand_is_used(
 ) -> None:
     from types import SimpleNamespace
 
-    from genzoo.host.host import Host
+    from genzoo.host.plugin_host import Host
 
     out = tmp_path / "runs"
     run = ["run", "vae", *TINY, "--device", "cpu", "--precision", "fp32", "--out", str(out)]

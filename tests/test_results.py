@@ -13,7 +13,7 @@ import torch
 from genzoo import storage
 from genzoo.cli import execute
 from genzoo.errors import UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import read_recipe
 from genzoo.runs.find import all_runs, find_run
 from genzoo.runs.folder import RunFolder

@@ -18,7 +18,7 @@ from genzoo.cli import execute
 from genzoo.compose.build import make_dataset
 from genzoo.compose.plan import plan
 from genzoo.errors import CorruptError, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.parts.decoded import Source, decoded
 from genzoo.parts.fingerprint import fingerprint
 from genzoo.parts.mapped import map_images

@@ -21,7 +21,7 @@ from genzoo.compose.build import Experiment, build
 from genzoo.compose.plan import plan
 from genzoo.errors import StorageError, UsageError
 from genzoo.findings import Evidence, LevelUse, Margin
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import Recipe, parse_recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder

@@ -227,7 +227,7 @@ def test_an_option_that_a_plugin_gained_since_counts_as_its_default(copy: RunFol
 
 def test_two_runs_of_one_recipe_have_one_digest_and_two_names() -> None:
     from genzoo.compose.plan import plan
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.recipe import Part, Recipe
 
     resolved = plan(Recipe(model=Part(name="vae")), host())

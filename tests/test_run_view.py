@@ -12,7 +12,7 @@ import torch
 from genzoo.compose.build import build
 from genzoo.compose.plan import plan
 from genzoo.errors import UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces.view import RunView
 from genzoo.recipe import parse_recipe
 from genzoo.runs.load import make_view, splits

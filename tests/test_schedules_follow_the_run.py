@@ -12,7 +12,7 @@ import pytest
 from genzoo.cli import execute
 from genzoo.compose.plan import plan
 from genzoo.errors import PluginError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.options import Options
 from genzoo.recipe import Part, Recipe, read_recipe
 from genzoo.runs.find import all_runs

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genzoo.cli import COMMANDS, execute, suggest
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 
 COMMAND_MISTAKES = {
     "train vae": "genzoo run",

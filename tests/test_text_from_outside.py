@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import genzoo.cli
 from genzoo.cli import console, execute
 from genzoo.errors import GenzooError, UsageError, describe
-from genzoo.host.host import Problem
+from genzoo.host.plugin_host import Problem
 from genzoo.parts.figures import new_figure, render
 from genzoo.parts.progress import ProgressLine
 from genzoo.recipe import Part, Recipe

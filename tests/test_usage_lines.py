@@ -12,8 +12,8 @@ from PIL import Image
 
 from genzoo.cli import execute
 from genzoo.cli.info import _about
-from genzoo.host.host import host
 from genzoo.host.installed import Installed
+from genzoo.host.plugin_host import host
 from genzoo.types import Kind
 
 OF_RUNS = (Kind.VISUALIZER, Kind.METRIC)

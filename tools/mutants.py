@@ -100,7 +100,7 @@ class Mutant:
 
 def modules_of() -> dict[str, dict[str, list[str]]]:
     """Kind → file → the components that use it."""
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
 
     found: dict[str, dict[str, list[str]]] = {kind: {} for kind in KINDS}
     for item in host().components():
@@ -261,7 +261,7 @@ def by_kit(
 
     Of the unmutated package what each check costs is added to ``costs`` and is returned.
     """
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.testing.subject import Subject
     from genzoo.testing.suite import FAILED, checks_for, declared_in, run_check
 

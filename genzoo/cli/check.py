@@ -9,8 +9,8 @@ import click
 
 from genzoo.cli import console
 from genzoo.errors import PluginError, UsageError
-from genzoo.host.host import Installed, host
 from genzoo.host.installed import nearest
+from genzoo.host.plugin_host import Installed, host
 from genzoo.types import Kind
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from genzoo.cli.completing import script
 from genzoo.compose.plan import DEFAULT_SCHEDULERS, DEFAULTS
 from genzoo.declare import RESOURCE_KINDS
 from genzoo.errors import GenzooError
-from genzoo.host.host import Host, host
 from genzoo.host.installed import Installed
 from genzoo.host.option_help import option_help
+from genzoo.host.plugin_host import Host, host
 from genzoo.types import Kind
 
 SET_UP = {

@@ -19,9 +19,9 @@ from genzoo.declare import API_VERSION
 from genzoo.errors import GenzooError, describe
 from genzoo.host import origin
 from genzoo.host.discovery import ALLOW_VARIABLE, Plugin, normal
-from genzoo.host.host import SERIOUS, Host, Problem, allowed_points
 from genzoo.host.installed import isolated
 from genzoo.host.needs import unmet
+from genzoo.host.plugin_host import SERIOUS, Host, Problem, allowed_points
 from genzoo.host.trial import SECONDS, try_declarations
 
 

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from genzoo.compose.plan import SLOTS, bare_name, default_part, default_schedulers
 from genzoo.declare import FIELD, Companion
 from genzoo.errors import UsageError
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.interfaces.scheduler import Scheduler
 from genzoo.options import Options
 from genzoo.recipe import Part, Recipe
@@ -51,7 +51,7 @@ class DottedCommand(click.Command):
     def _suggesting(self, ctx: click.Context, error: click.NoSuchOption, args: Sequence[str]) -> UsageError:
         """The error with what was probably meant, an option of a part among it."""
         from genzoo.cli import suggest
-        from genzoo.host.host import host
+        from genzoo.host.plugin_host import host
 
         known = [name for item in self.get_params(ctx) for name in item.opts]
         if self.name == "run":

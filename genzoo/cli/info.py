@@ -9,9 +9,9 @@ import click
 
 from genzoo.cli import console
 from genzoo.declare import FIELD, NOT_TAKEN, Companion
-from genzoo.host.host import host
 from genzoo.host.installed import Installed
 from genzoo.host.option_help import FLAGS, OptionHelp, option_help, value_in_words
+from genzoo.host.plugin_host import host
 from genzoo.types import Kind
 
 _USAGE: dict[Kind, str] = {

@@ -8,8 +8,8 @@ import click
 
 from genzoo.cli import console
 from genzoo.errors import UsageError
-from genzoo.host.host import SERIOUS, Host, Problem, host
 from genzoo.host.installed import Installed, nearest
+from genzoo.host.plugin_host import SERIOUS, Host, Problem, host
 from genzoo.types import Kind
 
 _PLURALS = {"losses": "loss"}

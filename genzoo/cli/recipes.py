@@ -26,7 +26,7 @@ def recipe() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(as_json: bool) -> None:
     """List the recipes, reproductions and trained runs (zoo:NAME) that installed plugins ship."""
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
 
     rows = [
         [kind, f"zoo:{item.name}" if kind == "run" else item.name, item.distribution, item.resource.summary]
@@ -53,7 +53,7 @@ def init(model: str, out: str) -> None:
     """Write a recipe of MODEL with every option at its default, to change and run with --recipe."""
     from genzoo import storage
     from genzoo.compose.plan import plan
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.recipe import Part, Recipe
 
     target = Path(out)
@@ -80,7 +80,7 @@ def reproduce(
     more are printed as mean and standard deviation, fewer as their values; ± is then the standard error over images, paired
     where two runs are compared. A bar that is met or missed by less than that reads "equal within the spread".
     """
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.runs.find import runs_root
     from genzoo.studies.reproduce import read_reproduction
     from genzoo.studies.reproduce import reproduce as go

@@ -50,7 +50,7 @@ def command(
     It is `genzoo run --init RUN --freeze all-but-prior --fit-prior after` with the run's recipe and another prior.
     """
     from genzoo.compose.plan import plan
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.runs.find import find_run, runs_root
     from genzoo.runs.folder import check_name
     from genzoo.training.initial import ALL_BUT_PRIOR, init_from

@@ -10,7 +10,7 @@ import click
 from genzoo.cli import console
 from genzoo.errors import UsageError
 from genzoo.host import catalogue
-from genzoo.host.host import SERIOUS, host
+from genzoo.host.plugin_host import SERIOUS, host
 
 
 @click.group("registry")

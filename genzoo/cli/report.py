@@ -42,7 +42,7 @@ def report(
     it.
     """
     from genzoo import storage
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.report.assemble import PAGES
     from genzoo.report.assemble import report as assemble
     from genzoo.runs.find import find_run

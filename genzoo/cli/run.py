@@ -87,7 +87,7 @@ def command(
     With no options this is the report's configuration: MNIST, a 2-D latent, 30 epochs with a linear warm-up of beta.
     """
     console.passing(f"Loading PyTorch and {model or 'the parts of the run'} …")
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.runs.find import runs_root
     from genzoo.runs.folder import check_name
     from genzoo.training.start import start
@@ -155,7 +155,7 @@ def named_recipe(name: str) -> Recipe:
         UsageError: If the file is no recipe.
         PluginError: If no plugin ships a recipe of that name.
     """
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
 
     path = Path(name)
     with suppress(OSError):  # A name that is too long for a file.
@@ -175,7 +175,7 @@ def planned(wanted: Recipe, recipe: str | None) -> Plan:
         GenzooError: If a part or an option is refused.
     """
     from genzoo.compose.plan import plan
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
 
     try:
         return plan(wanted, host())
@@ -188,7 +188,7 @@ def planned(wanted: Recipe, recipe: str | None) -> Plan:
 def _fault_of_recipe(name: str, error: GenzooError) -> str:
     """The place in a recipe that an error is about; empty where the recipe by itself is sound."""
     from genzoo.compose.plan import plan
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
 
     recipe = named_recipe(name)
     try:
@@ -200,7 +200,7 @@ def _fault_of_recipe(name: str, error: GenzooError) -> str:
 
 def _where(recipe: Recipe, name: str, error: GenzooError) -> str:
     """The file and line of the part, and of the option, that an error is about; empty where it cannot be told."""
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
 
     path = Path(name)
     if not path.is_file():
@@ -264,7 +264,7 @@ def _resume(
     formats: tuple[str, ...] | None,
     out: str | None,
 ) -> Outcome:
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.runs.find import find_run, runs_root
     from genzoo.training.start import resume
 

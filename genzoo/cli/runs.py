@@ -175,7 +175,7 @@ def record(
     A row has the protocol, epochs, minutes, processor, versions and the weights' SHA-256, and every number of the last
     epoch and of the metrics. The recipe is kept beside the file, in recipes/NAME.toml.
     """
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
     from genzoo.studies.results import record_results
 
     if Path(into).suffix != ".csv":

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from genzoo.cli import console
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 
 
 @click.command("search")

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from genzoo.errors import GenzooError
-from genzoo.host.host import Host
 from genzoo.host.installed import Installed
+from genzoo.host.plugin_host import Host
 from genzoo.types import Kind
 
 COMMANDS: Mapping[str, str] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from genzoo.declare import FIELD, NOT_TAKEN, Companion
 from genzoo.errors import PluginError, UsageError, describe
-from genzoo.host.host import Host, Installed
+from genzoo.host.plugin_host import Host, Installed
 from genzoo.options import Options
 from genzoo.recipe import Init, Part, Recipe, TrainOptions
 from genzoo.types import Kind

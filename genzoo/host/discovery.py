@@ -26,7 +26,7 @@ from genzoo.host.guard import Guard
 from genzoo.host.installed import Installed, InstalledResource, import_fix, isolated, nearest, place
 from genzoo.text import one_line
 
-_log = logging.getLogger("genzoo.host.host")
+_log = logging.getLogger("genzoo.host.plugin_host")
 
 ALLOW_VARIABLE = "GENZOO_LOAD_PLUGINS"
 MOST_DECLARATIONS = 10_000

@@ -14,7 +14,7 @@ from genzoo.compose.plan import Choice
 from genzoo.engine.signals import StopRequested
 from genzoo.errors import GenzooError, Interrupted, UsageError, describe
 from genzoo.findings import Finding
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.interfaces.drawing import Drawing, Page, Section
 from genzoo.interfaces.view import RunView
 from genzoo.parts.drawings import contents

@@ -14,7 +14,7 @@ from typing import Any
 from genzoo.bounded import read_text
 from genzoo.errors import GenzooError
 from genzoo.findings import Finding
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.parts.pages import block, text
 from genzoo.recipe import read_recipe
 from genzoo.report.curves import chart, lines_of

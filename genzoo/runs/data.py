@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from genzoo.compose.build import make_dataset
 from genzoo.compose.plan import Plan, plan
 from genzoo.errors import CorruptError, GenzooError, UsageError
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.interfaces.dataset import Dataset
 from genzoo.parts.fingerprint import fingerprint
 from genzoo.recipe import Part, Recipe

@@ -11,7 +11,7 @@ from genzoo.bounded import Count, Shape, checked, read_json
 from genzoo.engine.checkpoint import MANIFEST, find, read_manifest
 from genzoo.engine.checkpoint_shape import StateShape
 from genzoo.errors import PluginError, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import read_recipe
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.reports import cells, names_shown, reports_of

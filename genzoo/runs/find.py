@@ -11,7 +11,7 @@ from genzoo import storage
 from genzoo.bounded import user_path
 from genzoo.errors import CorruptError, GenzooError, UsageError
 from genzoo.host import origin
-from genzoo.host.host import InstalledResource, host
+from genzoo.host.plugin_host import InstalledResource, host
 from genzoo.runs.folder import RunFolder, is_run, lacks_recipe, open_run, without_recipe
 
 _log = logging.getLogger("genzoo.run")

@@ -15,7 +15,7 @@ from typing import Any
 
 from genzoo.compose.plan import Plan, plan
 from genzoo.errors import CorruptError, GenzooError, UsageError
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.recipe import parse_recipe
 from genzoo.runs.folder import RunFolder
 from genzoo.types import Kind
@@ -34,7 +34,7 @@ def identity(resolved: Plan) -> dict[str, Any]:
     """The identity of a run that begins: ``run``, a new name, ``recipe``, what it is made of, and the SHA-256 of that.
 
     Example:
-        >>> from genzoo.host.host import host
+        >>> from genzoo.host.plugin_host import host
         >>> from genzoo.recipe import Part, Recipe
         >>> sorted(identity(plan(Recipe(model=Part(name="vae")), host())))
         ['recipe', 'recipe_sha256', 'run']

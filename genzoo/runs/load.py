@@ -19,7 +19,7 @@ from genzoo.engine.checkpoint_folder import BEST
 from genzoo.engine.settings import choose
 from genzoo.engine.tensor_files import stored_tensors
 from genzoo.errors import CorruptError, UsageError
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.interfaces.dataset import Dataset
 from genzoo.interfaces.model import Model
 from genzoo.interfaces.view import RunView

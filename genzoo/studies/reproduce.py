@@ -33,7 +33,7 @@ from genzoo.bounded import Shape, read_json
 from genzoo.compose.plan import plan
 from genzoo.engine.listener import Listener
 from genzoo.errors import GenzooError
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.recipe import Recipe, parse_recipe, read_recipe
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder, is_run

@@ -20,7 +20,7 @@ from typing import Any
 from genzoo import storage
 from genzoo.compose.plan import plan
 from genzoo.errors import GenzooError, UsageError
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.recipe import Recipe, parse_recipe, read_recipe
 from genzoo.runs.folder import RunFolder
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from genzoo.errors import PluginError
-from genzoo.host.host import Installed, host
+from genzoo.host.plugin_host import Installed, host
 from genzoo.testing import pytest_plugin
 from genzoo.testing.checking import Check
 from genzoo.testing.subject import Subject

@@ -26,7 +26,7 @@ CATEGORICAL_LATENTS = (LatentSpec((3,), 4), LatentSpec((4, 4), 4))
 
 
 class Plugin(Protocol):
-    """What the kit needs of an installed component; `genzoo.host.host.Installed` has it."""
+    """What the kit needs of an installed component; `genzoo.host.plugin_host.Installed` has it."""
 
     @property
     def component(self) -> Component: ...

@@ -186,7 +186,7 @@ def derived_from(plugin: Plugin) -> str:
     What the class does was checked there, so that only what is declared anew is asked of the component.
     """
     from genzoo.errors import PluginError
-    from genzoo.host.host import host
+    from genzoo.host.plugin_host import host
 
     component = plugin.component
     if component.base is None:

@@ -26,7 +26,7 @@ from genzoo.engine.stage import Stage
 from genzoo.engine.train import Trainer
 from genzoo.engine.workers import Workers
 from genzoo.errors import GenzooError, Interrupted, WorkerLost, describe, is_out_of_memory
-from genzoo.host.host import Host, Problem
+from genzoo.host.plugin_host import Host, Problem
 from genzoo.interfaces.scheduler import Progress
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.load import make_view

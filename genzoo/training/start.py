@@ -18,7 +18,7 @@ from genzoo.engine.signals import Signals
 from genzoo.engine.train import State
 from genzoo.engine.workers import joined
 from genzoo.errors import CorruptError, UsageError, describe, is_out_of_memory
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.process import own_state
 from genzoo.recipe import Recipe, read_recipe
 from genzoo.runs.data import DataRecord, RunData, moved, refuse_other

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genzoo.cli import execute
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.parts.latents import encode
 from genzoo.runs.find import all_runs
 from genzoo.runs.folder import RunFolder

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from genzoo.engine.arithmetic import full_float32
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces import Loss, Model
 from genzoo.randomness import seeded
 from genzoo.testing.bench import images

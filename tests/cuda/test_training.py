@@ -19,7 +19,7 @@ from genzoo.engine.listener import Listener
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.errors import DivergedError, Interrupted
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.parts.mapped import map_images
 from genzoo.recipe import parse_recipe
 from genzoo.runs.find import all_runs

@@ -11,7 +11,7 @@ import torch
 
 from genzoo.compose.plan import Plan, plan
 from genzoo.engine.signals import Signals
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import Recipe, parse_recipe
 from genzoo.runs.folder import RunFolder
 

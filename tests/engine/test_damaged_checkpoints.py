@@ -19,7 +19,7 @@ from genzoo.engine import tensor_files as module
 from genzoo.engine.checkpoint import find, load_checkpoint, verify
 from genzoo.engine.listener import Listener
 from genzoo.errors import CorruptError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.load import load_run
 from genzoo.training.start import resume, start

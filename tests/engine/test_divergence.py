@@ -21,7 +21,7 @@ from genzoo.engine.optimizer import GuardedStep
 from genzoo.engine.signals import Signals
 from genzoo.engine.train import Trainer
 from genzoo.errors import DivergedError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.runs.load import splits
 from genzoo.types import Kind, LossTerms
 

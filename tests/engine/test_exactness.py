@@ -15,7 +15,7 @@ import torch
 from genzoo.compose.plan import plan
 from genzoo.engine.optimizer import GuardedStep
 from genzoo.errors import Interrupted, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import read_recipe
 from genzoo.runs.folder import RunFolder
 from genzoo.training.start import resume, start

@@ -13,7 +13,7 @@ import pytest
 from genzoo.engine.checkpoint import find
 from genzoo.engine.signals import StopRequested
 from genzoo.errors import Interrupted
-from genzoo.host.host import Host, host
+from genzoo.host.plugin_host import Host, host
 from genzoo.runs.folder import RunFolder
 from genzoo.training.start import resume, start
 from genzoo.types import Kind

@@ -21,7 +21,7 @@ from genzoo.engine.optimizer import GuardedStep
 from genzoo.engine.signals import Signals
 from genzoo.engine.tensor_files import read_tensors
 from genzoo.errors import DivergedError, IncompatibleError, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.randomness import derive
 from genzoo.runs.load import load_run
 from genzoo.training.console import ConsoleListener

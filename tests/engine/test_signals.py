@@ -20,7 +20,7 @@ from genzoo.engine import stage
 from genzoo.engine.checkpoint import find
 from genzoo.engine.optimizer import GuardedStep
 from genzoo.errors import Interrupted, RunExistsError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.runs.folder import RunFolder
 from genzoo.training.start import resume, start
 from genzoo.types import Kind

@@ -20,7 +20,7 @@ from genzoo.engine.signals import Signals
 from genzoo.engine.tensor_files import read_tensors
 from genzoo.engine.train import Trainer
 from genzoo.errors import CorruptError, DivergedError, GenzooError, IncompatibleError, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces import Objective
 from genzoo.recipe import read_recipe
 from genzoo.runs.folder import RunFolder

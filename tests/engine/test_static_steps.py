@@ -24,7 +24,7 @@ from genzoo.engine.signals import Signals
 from genzoo.engine.static_steps import WARM_UP, unfit
 from genzoo.engine.train import Trainer
 from genzoo.errors import DivergedError, Interrupted
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.runs.load import splits
 from genzoo.training.start import resume, start
 

@@ -16,7 +16,7 @@ from genzoo import storage
 from genzoo.cli import execute
 from genzoo.engine.checkpoint import find, verify
 from genzoo.errors import StorageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.runs.folder import RunFolder
 from genzoo.training.start import resume, start
 

@@ -17,7 +17,7 @@ from genzoo.engine import checkpoint as checkpoints
 from genzoo.engine.checkpoint import find, load_checkpoint, read_state, save_checkpoint, verify
 from genzoo.engine.data import Loader
 from genzoo.errors import CorruptError, GenzooError, Interrupted, StorageError, UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.load import load_run
 from genzoo.training.start import resume, start

@@ -14,7 +14,7 @@ from genzoo.compose.build import build
 from genzoo.engine.arithmetic import full_float32
 from genzoo.engine.data import Loader
 from genzoo.engine.evaluate import evaluate
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.runs.load import load_run, make_view, splits
 from genzoo.training.draw import draw, measure
 from genzoo.training.start import start

@@ -15,7 +15,7 @@ import pytest
 BATCH = """
 import contextlib, io, json, sys
 from genzoo.cli import execute
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 results = []
 for line in json.loads(sys.argv[1]):
     host.cache_clear()

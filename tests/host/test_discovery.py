@@ -15,7 +15,7 @@ from genzoo.declare import Component
 from genzoo.errors import CorruptError, GenzooError, PluginError, UsageError
 from genzoo.hookspecs import COMPONENT_HOOKS
 from genzoo.host import catalogue, origin
-from genzoo.host.host import Host, Problem
+from genzoo.host.plugin_host import Host, Problem
 from genzoo.options import NoOptions
 from genzoo.types import Kind
 
@@ -290,6 +290,6 @@ def test_a_tracker_that_gives_up_stops_neither_the_run_nor_the_others(host: Host
 
 
 def test_the_host_is_found_where_scripts_look_for_it() -> None:
-    code = "from genzoo.host import host; from genzoo.host.host import host as same; print(host() is same())"
+    code = "from genzoo.host import host; from genzoo.host.plugin_host import host as same; print(host() is same())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.stdout == "True\n", done.stderr

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from genzoo import hookspecs
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 
 HOOKS: dict[str, Callable[..., Any]] = {
     name: value for name, value in vars(hookspecs).items() if name.startswith("genzoo_") and callable(value)

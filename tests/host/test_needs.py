@@ -12,8 +12,8 @@ import pytest
 from genzoo.compose.plan import plan
 from genzoo.errors import MissingPluginError, PluginError
 from genzoo.host import origin
-from genzoo.host.host import Host, host
 from genzoo.host.needs import unmet
+from genzoo.host.plugin_host import Host, host
 from genzoo.recipe import Part, Recipe
 from genzoo.testing import check_component
 from genzoo.types import Kind
@@ -154,7 +154,7 @@ def only(*distributions: str) -> Host:
     """The host with these official distributions alone installed."""
     from genzoo.host.discovery import Discovery, entry_points_of
     from genzoo.host.guard import Guard
-    from genzoo.host.host import GROUP
+    from genzoo.host.plugin_host import GROUP
 
     points: list[EntryPoint] = entry_points_of(GROUP, Discovery(Guard()))
     return Host([point for point in points if point.dist is not None and point.dist.name in distributions])

@@ -25,7 +25,7 @@ import genzoo.declare
 from genzoo.errors import AbruptExit
 from genzoo.host import guard
 from genzoo.host.contain import Contained
-from genzoo.host.host import GROUP, Host, Problem
+from genzoo.host.plugin_host import GROUP, Host, Problem
 from genzoo.text import visible
 
 ENDS = {

@@ -15,7 +15,7 @@ import pytest
 from genzoo.cli import execute
 from genzoo.errors import CorruptError, MissingPluginError
 from genzoo.host import catalogue, origin
-from genzoo.host.host import Host, host
+from genzoo.host.plugin_host import Host, host
 
 ROOT = Path(__file__).parents[2]
 OF_REPOSITORY = "git+https://github.com/genzoo/genzoo"
@@ -155,7 +155,7 @@ def test_commands_say_so(
 ) -> None:
     if words[0] in {"sample", "run"}:
         pytest.importorskip("torch")
-    monkeypatch.setattr("genzoo.host.host.entry_points_of", lambda group, discovery: [])
+    monkeypatch.setattr("genzoo.host.plugin_host.entry_points_of", lambda group, discovery: [])
     host.cache_clear()
     try:
         assert execute(words) == 3

@@ -15,7 +15,7 @@ from genzoo.compose.plan import plan
 from genzoo.declare import API_VERSION, Component
 from genzoo.errors import PluginError
 from genzoo.host import origin
-from genzoo.host.host import Host
+from genzoo.host.plugin_host import Host
 from genzoo.recipe import Part, Recipe
 
 ROOT = Path(__file__).parents[2]

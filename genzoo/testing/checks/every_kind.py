@@ -18,7 +18,7 @@ from genzoo import interfaces
 from genzoo.declare import API_VERSION
 from genzoo.errors import GenzooError
 from genzoo.host import catalogue
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.options import Options
 from genzoo.testing.building import difference
 from genzoo.testing.checking import EVERY_KIND, CheckFailure, check, expect

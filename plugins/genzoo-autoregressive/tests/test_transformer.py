@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.types import ImageSpec, Kind, LatentSpec
 from genzoo_autoregressive.options import TransformerOptions
 from genzoo_autoregressive.transformer import TransformerPrior

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from genzoo.compose.plan import Plan, plan
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import read_recipe
 
 MINE = [item for item in host().resources() if item.distribution == "genzoo-published"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.recipe import Part, Recipe, read_recipe
 from genzoo.runs.folder import RunFolder
 from genzoo.studies.table import Reproduction, RowSpec, compare, read_reproduction

@@ -9,7 +9,7 @@ import torch
 
 from genzoo.compose.plan import plan
 from genzoo.distributions import DiagonalNormal
-from genzoo.host.host import host
+from genzoo.host.plugin_host import host
 from genzoo.interfaces import LatentGenerator
 from genzoo.recipe import read_recipe
 from genzoo.studies.reproduce import changed, read_reproduction

@@ -8,11 +8,9 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import sys
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint
-from types import ModuleType
 from typing import Any, TypeVar
 
 from genzoo import hookspecs
@@ -39,7 +37,7 @@ GROUP = "genzoo.plugins"
 SERIOUS = frozenset({"fatal", "missing", "unfit", "broken", "incompatible", "intrusive", "duplicate"})
 """The kinds of problem that every command warns of; `genzoo doctor` shows the others too."""
 
-_log = logging.getLogger("genzoo.host.host")
+_log = logging.getLogger("genzoo.host.plugin_host")
 _T = TypeVar("_T", Installed, InstalledResource)
 
 
@@ -271,14 +269,3 @@ def _about(problem: Problem, kind: str, name: str, distribution: str) -> bool:
 def _allow_list() -> set[str] | None:
     value = os.environ.get(ALLOW_VARIABLE)
     return None if value is None else {normal(name) for name in value.split(",") if name.strip()}
-
-
-class _CallableModule(ModuleType):
-    """This module, which may be called as its function: before genzoo.host was a package, ``from genzoo.host import host``
-    gave the function, and scripts still write it."""
-
-    def __call__(self) -> Host:
-        return host()
-
-
-sys.modules[__name__].__class__ = _CallableModule
