@@ -233,7 +233,7 @@ def mutation_section() -> list[str]:
             f"`tools/mutants.py` draws {len(rows)} single changes of the code of official plugins under a seed, by the "
             "operators of cosmic-ray: one number, operator, comparison or branch is another one. The kit alone finds a "
             "change if a check of a component that uses the module fails. Otherwise the unit tests of its distribution run, "
-            "and other tests that import it. `results/mutants.csv` has each of them. Changes that make no difference, or "
+            "and other tests that import it. `tools/mutants.csv` has each of them. Changes that make no difference, or "
             "one in the looks of a figure alone, are set aside; `tools/equivalent_mutants.toml` gives the reasons."
         ),
         "",

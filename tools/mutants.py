@@ -1,7 +1,7 @@
 """Mutation of the official plugins: what the contract kit alone finds, and what the kit and the unit tests find together.
 
 ``python tools/mutants.py draw`` draws mutants by the operators of cosmic-ray under a seed and writes them to
-``results/mutants.csv``. ``run`` runs those of them that were not run, each in a forked child of one process that keeps torch
+``tools/mutants.csv``. ``run`` runs those of them that were not run, each in a forked child of one process that keeps torch
 and the kit warm, and writes the file after each, so that it may be interrupted. ``summary`` prints the counts.
 
 A mutant is caught by the kit if a check of a component that uses the mutated module fails. If none does, the unit tests of
@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "results" / "mutants.csv"
+RESULTS = ROOT / "tools" / "mutants.csv"
 EQUIVALENT = ROOT / "tools" / "equivalent_mutants.toml"
 KINDS = ("model", "loss", "prior", "likelihood", "scheduler", "network", "metric", "visualizer")
 DECLARING = {"plugin", "options", "__init__"}
