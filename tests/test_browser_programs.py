@@ -29,7 +29,9 @@ def error_in_javascript(folder: Path, function: Callable[..., Any], inputs: Sequ
     packed = json.dumps(pack({"f": program}, made))
     end = f"genzooPrograms({packed}).then((programs) => console.log(programs.check()));"
     script.write_text(f"{runtime()}\n{end}", encoding="utf-8")
-    done = subprocess.run([str(NODE), str(script)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [str(NODE), str(script)], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return float(done.stdout)
 
@@ -153,7 +155,9 @@ def test_the_check_finds_a_program_that_is_not_the_network(tmp_path: Path) -> No
     script = tmp_path / "check.cjs"
     end = f"genzooPrograms({json.dumps(packed)}).then((programs) => console.log(programs.check()));"
     script.write_text(f"{runtime()}\n{end}", encoding="utf-8")
-    done = subprocess.run([str(NODE), str(script)], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [str(NODE), str(script)], capture_output=True, text=True, encoding="utf-8", check=True, timeout=60
+    )
     assert float(done.stdout) == pytest.approx(0.01, rel=0.02)
 
 

@@ -108,7 +108,9 @@ def asked(words: str, word: str, cache: Path, shell: str = "bash", code: str = "
     environment[completing.VARIABLE] = f"{shell}_complete"
     script = f"import sys\nfrom genzoo.cli import execute\ncode = execute([])\n{code}\nsys.exit(code)"
     command = [sys.executable, "-c", script]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,12 @@ def test_bash_completes_a_zoo_name(tmp_path: Path) -> None:
     ]
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "GENZOO_DATA": str(tmp_path)}
     done = subprocess.run(
-        ["bash", "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", "\n".join(lines)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
     )
     assert done.stdout.strip() == "report-cvae", done.stderr

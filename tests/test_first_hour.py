@@ -31,7 +31,9 @@ def judge() -> Judge:
 def said(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *line.split()]
     environment = {**os.environ, "MPLBACKEND": "Agg"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
+    )
 
 
 def read_with_confidence(run: Run, judge: Judge) -> tuple[float, int]:

@@ -68,6 +68,7 @@ def rendered(document: str, folder: Path) -> str:
         [str(BROWSER), *flags, f"--user-data-dir={folder / 'browser'}", file.as_uri()],
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=120,
         check=True,
     )

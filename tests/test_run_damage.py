@@ -599,7 +599,7 @@ def test_memory_that_runs_out_is_said_to_have(
     said = capsys.readouterr().err
     assert "out of memory" in said
     assert "--batch-size" in said
-    monkeypatch.setattr("genzoo.api.Run.sample", fail)
+    monkeypatch.setattr("genzoo.interfaces.model.Model.sample", fail)
     assert execute(["sample", str(copy.path), "-n", "2", "--out", str(copy.path / "samples.npz")]) == 1
     assert "memory ran out" in capsys.readouterr().err
     assert not is_out_of_memory(RuntimeError("the shapes do not fit"))

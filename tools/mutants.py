@@ -214,7 +214,7 @@ def in_child(task: Callable[[], Any], limit: float) -> Any:
         child = os.fork()
         if not child:
             os.setsid()
-            with (Path(folder) / "output").open("w") as output:
+            with (Path(folder) / "output").open("w", encoding="utf-8") as output:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
                 try:

@@ -266,11 +266,12 @@ def cached() -> Mapping[str, Any]:
     from genzoo.cli.completion import gathered
 
     names = gathered()
-    with suppress(OSError):  # A cache that cannot be kept is made again the next time.
+    from genzoo import storage
+    from genzoo.errors import GenzooError
+
+    with suppress(OSError, GenzooError):  # A cache that cannot be kept is made again the next time.
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps({"stamp": stamp, "names": names}), encoding="utf-8")
-        beside.replace(file)
+        storage.replace_json(file, {"stamp": stamp, "names": names})
     return names
 
 
