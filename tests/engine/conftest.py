@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +74,22 @@ def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
 def same_weights(a: RunFolder, b: RunFolder) -> bool:
     left, right = weights(a), weights(b)
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def left_to_another_process(request: pytest.FixtureRequest) -> bool:
+    """Run a test that forks in a process of its own, where nothing was traced: what traces models can leave PyTorch unable
+    to compute gradients in a fork. True in the process that has nothing left to do.
+    """
+    if os.environ.get("GENZOO_TEST_ALONE"):
+        return False
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "slow", "-p", "no:cacheprovider", request.node.nodeid]
+    alone = subprocess.run(
+        command, cwd=request.config.rootpath, env=os.environ | {"GENZOO_TEST_ALONE": "1"}, check=False,
+        capture_output=True, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert alone.returncode == 0, alone.stdout[-3000:]
+    assert "1 passed" in alone.stdout
+    return True
 
 
 def only_run(out: Path) -> RunFolder:

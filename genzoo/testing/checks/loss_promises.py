@@ -12,6 +12,7 @@ from torch.distributions import Independent, Normal
 
 from genzoo.distributions import DiagonalNormal, StandardNormal
 from genzoo.errors import GenzooError
+from genzoo.interfaces.objective import Objective
 from genzoo.randomness import seeded
 from genzoo.testing import oracle
 from genzoo.testing.bench import generator
@@ -247,6 +248,9 @@ def gradient_reaches_the_prior(subject: Subject) -> None:
     LOSS,
     why="What `after_step` moves and no buffer holds begins anew in a resumed run.",
     mend="Keep what `after_step` changes in a buffer: self.register_buffer(...), and self.value.copy_(...).",
+    applies=lambda subject: (
+        "it does nothing after a step" if type(subject.build()).after_step is Objective.after_step else None
+    ),
 )
 def steps_are_remembered(subject: Subject) -> None:
     """What a loss learns from its steps comes back with its state."""

@@ -239,7 +239,7 @@ class ShufflesTestLabels(Many):
         return replace(split, images=split.images[order])
 
 
-@wrong("classes-occur", also=("labels-fit-images",))
+@wrong("classes-occur", also=("labels-fit-images", "splits-are-alike"))
 class CutsSortedFiles(Unlabelled):
     """Its files are sorted by class and cut in two."""
 

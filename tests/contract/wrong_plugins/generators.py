@@ -121,7 +121,7 @@ class LeastSquares(Game):
     """A critic every second step."""
 
 
-@wrong("players-are-apart", also=("player-gradient-arrives", "player-terms-sum", "quantities-act"))
+@wrong("players-are-apart", also=("player-gradient-arrives", "player-terms-sum", "quantities-act", "realism-pays"))
 class CallsBothByOneName(Game):
     """Its players have one name."""
 

@@ -42,7 +42,7 @@ class _Plain(Distribution):
         return self.inner.sample(torch.Size(sample_shape))
 
 
-@wrong("shapes", also=("pixels-add-up", "low-precision-raised", "finite-at-extremes"))
+@wrong("shapes", also=("pixels-add-up", "low-precision-raised", "finite-at-extremes", "entropy-is-the-density's"))
 class LeavesChannelsOut(BernoulliPixels):
     """Its event is an image without its channels."""
 
@@ -86,7 +86,7 @@ class _OtherMean(_Plain):
         return 0.5 * self.inner.mean + 0.25
 
 
-@wrong("mean-is-the-density's", also=("fits-an-image",))
+@wrong("mean-is-the-density's", also=("fits-an-image", "agrees-with-itself"))
 class ShowsAnotherMean(BernoulliPixels):
     """Its mean is not that of its density."""
 

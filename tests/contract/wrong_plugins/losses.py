@@ -225,7 +225,7 @@ class ForgetsTheHalf(_Terms):
         return {**found, "rate": 2 * found["rate"]}
 
 
-@wrong("named-terms-are-measured", says="distortion")
+@wrong("named-terms-are-measured", says="distortion", also=("distortion-grows-with-pixels",))
 class AveragesOverPixels(_Terms):
     """Its distortion is a mean over pixels, which makes β another one."""
 

@@ -273,7 +273,7 @@ class ClaimsToFactorise(PlainModel):
         return with_latent(found, posterior=posterior, sample=posterior.rsample((samples,)))
 
 
-@wrong("stochasticity-as-declared", also=("samples-follow-posterior", "sample-repeats-under-seed"))
+@wrong("stochasticity-as-declared", also=("samples-follow-posterior", "sample-repeats-under-seed", "images-draw-apart"))
 class RepeatsItsSample(PlainModel):
     """It draws one sample and repeats it K times."""
 
