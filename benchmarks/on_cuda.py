@@ -36,7 +36,7 @@ from genzoo.host.plugin_host import host
 from genzoo.parts.labels import append_planes, append_vector, one_hot
 from genzoo.recipe import parse_recipe
 from genzoo.runs.load import splits
-from genzoo.types import Split
+from genzoo.types import Capability, Split
 
 MODELS: dict[str, dict[str, Any]] = {
     "the report's VAE": {"model": {"name": "vae"}, "network": {"name": "conv", "options": {"channels": [32, 64, 128]}}},
@@ -70,7 +70,8 @@ class Plain:
         if channels_last:
             self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.encoder, self.decoder = self.model.encoder, self.model.decoder
-        self.classes = made.dataset.image.classes if "cvae" in type(self.model).__name__.lower() else None
+        conditional = Capability.CONDITIONAL in self.model.capabilities
+        self.classes = self.model.image.classes if conditional else None
         self.images, self.labels = split.images.to(device), None if split.labels is None else split.labels.to(device)
         self.batch = made.plan.train.batch_size
         self.kind, self.bf16 = torch.device(device).type, made.plan.train.precision == "bf16"

@@ -56,7 +56,7 @@ class Totals:
         self._sums.add_(values, alpha=images)
 
     def clear(self) -> None:
-        """Begin anew, in the same tensor."""
+        """Begin with nothing, in the same tensor."""
         self.images = 0
         if self._sums is not None:
             self._sums.zero_()

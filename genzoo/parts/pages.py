@@ -48,7 +48,7 @@ def page(title: str, sections: Sequence[Section], *, head: str = "") -> Page:
     Args:
         title: Of the document, as plain text; also its heading unless ``head`` is given.
         sections: In order.
-        head: HTML that stands before the sections in place of the heading.
+        head: HTML before the sections; it replaces the heading.
 
     Example:
         >>> made = page("Digits <3", [Section("note", "A note", "<p>Hello.</p>")])

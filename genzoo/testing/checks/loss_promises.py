@@ -246,7 +246,7 @@ def gradient_reaches_the_prior(subject: Subject) -> None:
 @check(
     "steps-are-remembered",
     LOSS,
-    why="What `after_step` moves and no buffer holds begins anew in a resumed run.",
+    why="A resumed run loses what `after_step` moves and no buffer holds.",
     mend="Keep what `after_step` changes in a buffer: self.register_buffer(...), and self.value.copy_(...).",
     applies=lambda subject: (
         "it does nothing after a step" if type(subject.build()).after_step is Objective.after_step else None

@@ -119,7 +119,7 @@ class Diffusion(FieldPrior):
         return last + 0.5 * dimensions * (1 + math.log(2 * math.pi) - options.most_snr)
 
     def log_prob(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
-        """See `FieldPrior.log_prob`; a lower bound in the mean, drawn anew at each call."""
+        """See `FieldPrior.log_prob`; a lower bound in the mean. Each call draws other times and noise."""
         if self.classes and label is None:
             label = self.labels(len(latents), None)
         return -self.nll(latents, label)
