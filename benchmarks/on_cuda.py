@@ -1,6 +1,6 @@
 """How fast genzoo trains on a CUDA device and in how much memory, against a plain eager loop, side by side in one process.
 
-    python benchmarks/cuda.py [--device cuda] [--rounds 5] [--write]
+    python benchmarks/cuda.py [--device cuda] [--rounds 5] [--steps 0] [--runs 3] [--write]
 
 The report's VAE and CVAE and a small network of dense layers, in three batch sizes and both precisions. The plain loop has
 the same modules, images on the device, precision and fused Adam, with the report's equations written out, and counts,
@@ -129,6 +129,8 @@ def measured(make: Callable[[], Any], device: str) -> tuple[Any, Callable[[], fl
 def compared(name: str, batch: int, precision: str, split: Split, arguments: argparse.Namespace) -> dict[str, Any]:
     """Images a second of both, their ratio, and the memory of each by itself."""
     device = arguments.device
+    if 0 < arguments.steps * batch < len(split):
+        split = split.subset(arguments.steps * batch)
     peaks: dict[str, float] = {}
     seconds: dict[str, list[float]] = {who: [] for who in CONTENDERS}
     channels_last = any(isinstance(m, nn.Conv2d) for m in experiment(name, batch, precision, "cpu").model.modules())
@@ -163,7 +165,7 @@ def whole_run(arguments: argparse.Namespace) -> dict[str, Any]:
     epochs = 2 if arguments.quick else 30
     taken: list[float] = []
     row: dict[str, Any] = {}
-    for _ in range(1 if arguments.quick else 3):
+    for _ in range(1 if arguments.quick else arguments.runs):
         limit = 512 if arguments.quick else None
         made = experiment("the report's VAE", 128, "auto", arguments.device, epochs=epochs, limit=limit)
         listener = Last()
@@ -191,6 +193,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    parser.add_argument("--steps", type=int, default=0, help="at most so many steps a turn; 0: all images")
+    parser.add_argument("--runs", type=int, default=3, help="whole runs of 30 epochs")
     parser.add_argument("--quick", action="store_true", help="two rounds over 512 images; the numbers mean nothing")
     parser.add_argument("--write", action="store_true", help="keep the numbers in benchmarks/results.json")
     arguments = parser.parse_args()
@@ -208,7 +212,11 @@ def main() -> int:
     split = whole.subset(512) if arguments.quick else whole
     batches = BATCHES[:1] if arguments.quick else BATCHES
     cases = [(name, batch, precision) for name in MODELS for batch in batches for precision in PRECISIONS]
-    result = {"whole run": whole_run(arguments), "cases": [compared(*case, split, arguments) for case in cases]}
+    result = {
+        "whole run": whole_run(arguments),
+        "cases": [compared(*case, split, arguments) for case in cases],
+        "most steps a turn": arguments.steps,
+    }
     sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     if arguments.write:
         card = torch.cuda.get_device_name(arguments.device)

@@ -137,11 +137,13 @@ def _script(scripts: Sequence[str]) -> str:
     functions = ",\n".join(f"function (root, data) {{\n{script}\n}}" for script in scripts)
     return (
         f'"use strict";\nconst sections = [\n{functions}\n];\n'
-        "requestAnimationFrame(() => setTimeout(() => {\n"
+        "let begun = false;\nconst begin = () => {\n  if (begun) return;\n  begun = true;\n"
         '  for (const root of document.querySelectorAll("section[data-script]")) {\n'
         "    const data = root.querySelector('script[type=\"application/json\"]');\n"
         "    sections[root.dataset.script](root, JSON.parse(data.textContent));\n"
-        "  }\n}));\n"
+        "  }\n};\n"
+        # After the first paint, or soon where nothing is painted: a tab in the background, or a browser without a window.
+        "requestAnimationFrame(() => setTimeout(begin));\nsetTimeout(begin, 500);\n"
     )
 
 
