@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from genzoo.distributions import StandardNormal
-from genzoo.errors import IncompatibleError, UsageError
-from genzoo.interfaces import Prior
+from genzoo.errors import UsageError
 from genzoo.interfaces.prior import Encode
 from genzoo.parts.field_options import FieldPriorOptions
+from genzoo.parts.fitted_after import Drawn, FittedAfter
 from genzoo.parts.labels import one_hot
 from genzoo.types import ImageSpec, LatentSpec, Shape
 
@@ -23,7 +22,7 @@ FREQUENCIES = 16
 """Pairs of sine and cosine that a field sees the time as."""
 
 
-class FieldPrior(Prior):
+class FieldPrior(FittedAfter):
     r"""A prior whose draws are carried from noise by a field, a network of ``(z, t, c)`` with values in the space of z.
 
     It is fitted after the model, and N(0, I) until then. A conditional one learns the field without a label as well, by
@@ -48,50 +47,26 @@ class FieldPrior(Prior):
     """
 
     supports: ClassVar[frozenset[str]] = frozenset({"real"})
-    fitted: ClassVar[Literal["joint", "after"]] = "after"
     needs_field: ClassVar[bool] = True
-    name: ClassVar[str]
     options: FieldPriorOptions
-    steps: Tensor
     frequencies: Tensor
     field: nn.Module
 
     def __init__(self, options: FieldPriorOptions, latent: LatentSpec, image: ImageSpec) -> None:
         super().__init__(options, latent, image)
-        self.conditional = options.conditional  # pyright: ignore[reportAttributeAccessIssue]
-        if self.conditional and not image.classes:
-            raise IncompatibleError(
-                f"{self.name}: the dataset must have labels, got one without.", "Leave conditional off."
-            )
-        self.classes = (image.classes or 0) if self.conditional else 0
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         waves = torch.exp(torch.linspace(0, math.log(1000), FREQUENCIES))
         self.register_buffer("frequencies", waves, persistent=False)
-        # The same on the host, so that no step waits for the device to know whether the prior is fitted.
-        self._begun = False
-        self.register_load_state_dict_post_hook(_recall)
 
     def prepare(self, field: Callable[[Shape, Shape], nn.Module]) -> None:
         """See `Prior.prepare`."""
         self.field = field(self.latent.shape, (2 * FREQUENCIES + self.classes,))
 
-    @property
-    def fit_epochs(self) -> int | None:
-        """See `Prior.fit_epochs`."""
-        return self.options.epochs
-
     def forward(self, *, label: Tensor | None = None, encode: Encode | None = None) -> Distribution:
         """See `Prior.forward`; without a label a conditional prior draws the labels too."""
-        if not self._begun:
+        if not self.begun:
             like = self.frequencies
             return StandardNormal(self.latent.shape, dtype=like.dtype, device=like.device)
         return Carried(self, label if self.classes else None)
-
-    def begin(self) -> None:
-        """In a step of training: note that the prior is fitted from now on."""
-        if self.training and torch.is_grad_enabled():
-            self.steps += 1
-            self._begun = True
 
     @property
     def dropped(self) -> float:
@@ -146,16 +121,6 @@ class FieldPrior(Prior):
         like = self.frequencies
         return torch.randn(n, *self.latent.shape, dtype=like.dtype, device=like.device)
 
-    def labels(self, n: int, label: Tensor | None) -> Tensor | None:
-        """Labels of ``n`` draws: those given, or random ones for a conditional prior."""
-        if self.classes and label is None:
-            return torch.randint(self.classes, (n,), device=self.frequencies.device)
-        return label
-
-    @abstractmethod
-    def draw(self, n: int, label: Tensor | None = None) -> Tensor:
-        """``n`` draws, ``[n, *event]``, for labels ``[n]``; None draws the labels too. Without gradients."""
-
     def log_prob(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         """What is known of log p(z), ``[B]`` for ``[B, *event]``; see ``density``."""
         raise UsageError(
@@ -164,38 +129,17 @@ class FieldPrior(Prior):
         )
 
 
-class Carried(Distribution):
-    """The distribution of what a fitted `FieldPrior` draws.
+class Carried(Drawn):
+    """The distribution of what a fitted `FieldPrior` draws. See `Drawn`."""
 
-    Args:
-        prior: The prior.
-        label: int64 ``[B]``, which makes the batch ``[B]``, or None for batch ``[]``.
-    """
-
-    arg_constraints: ClassVar[Any] = {}
     support = constraints.real  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     def __init__(self, prior: FieldPrior, label: Tensor | None) -> None:
-        self._prior, self._label = prior, label
-        batch = torch.Size() if label is None else label.shape
-        super().__init__(batch, torch.Size(prior.latent.shape), validate_args=False)
-
-    def sample(self, sample_shape: Any = ()) -> Tensor:
-        """Latents ``[*sample_shape, *batch, *event]``."""
-        leading = torch.Size(sample_shape) + self.batch_shape
-        return self._prior.draw(leading.numel(), self._labels(leading)).reshape(leading + self.event_shape)
+        super().__init__(prior, label)
+        self._prior = prior
 
     def log_prob(self, value: Tensor) -> Tensor:
         """``[*leading]`` for ``[*leading, *event]``; see `FieldPrior.log_prob`."""
         leading = value.shape[: value.dim() - len(self.event_shape)]
         flat = value.reshape(-1, *self.event_shape)
-        return self._prior.log_prob(flat, self._labels(leading)).reshape(leading)
-
-    def _labels(self, leading: torch.Size) -> Tensor | None:
-        return None if self._label is None else self._label.expand(leading).reshape(-1)
-
-
-def _recall(module: nn.Module, incompatible: Any) -> None:
-    """After weights are loaded: take over whether they are fitted ones."""
-    if isinstance(module, FieldPrior):
-        module._begun = bool(module.steps > 0)  # pyright: ignore[reportPrivateUsage]
+        return self._prior.log_prob(flat, self.labels(leading)).reshape(leading)

@@ -10,21 +10,33 @@ import pytest
 import torch
 from torch import Tensor
 
-from genzoo.errors import IncompatibleError
+from genzoo.errors import IncompatibleError, UsageError
+from genzoo.host.plugin_host import host
 from genzoo.options import NoOptions
-from genzoo.types import ImageSpec, LatentSpec
-from genzoo_autoregressive.autoregressive import AutoregressivePrior
-from genzoo_autoregressive.options import AutoregressiveOptions
+from genzoo.types import ImageSpec, Kind, LatentSpec
+from genzoo_autoregressive.autoregressive import AutoregressivePrior, CodesPrior
+from genzoo_autoregressive.options import AutoregressiveOptions, TransformerOptions
+from genzoo_autoregressive.transformer import TransformerPrior
 from genzoo_autoregressive.uniform import UniformCodes
 
 IMAGE = ImageSpec((1, 8, 8), classes=3)
 
 
-def make(shape: tuple[int, ...] = (3, 4), categories: int = 5, *, bent: bool = True, **options: object):
+KINDS = [(AutoregressivePrior, AutoregressiveOptions), (TransformerPrior, TransformerOptions)]
+BOTH = pytest.mark.parametrize("kind", KINDS, ids=["autoregressive", "transformer"])
+
+
+def make(
+    shape: tuple[int, ...] = (3, 4),
+    categories: int = 5,
+    *,
+    bent: bool = True,
+    kind: tuple[Any, Any] = KINDS[0],
+    **options: Any,
+):
     torch.manual_seed(0)
-    prior = AutoregressivePrior(
-        AutoregressiveOptions(**{"width": 8, "layers": 3, **options}), LatentSpec(shape, categories), IMAGE
-    ).double()
+    made, options_of = kind
+    prior = made(options_of(**{"width": 8, "layers": 3, **options}), LatentSpec(shape, categories), IMAGE).double()
     if bent:
         with torch.no_grad():
             for p in prior.parameters():
@@ -32,7 +44,7 @@ def make(shape: tuple[int, ...] = (3, 4), categories: int = 5, *, bent: bool = T
     return prior
 
 
-def fitted(prior: AutoregressivePrior) -> AutoregressivePrior:
+def fitted(prior: CodesPrior) -> CodesPrior:
     """As it is after one step of its stage, without an update."""
     prior.train()
     prior.nll(torch.zeros(1, *prior.latent.shape, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
@@ -44,8 +56,9 @@ def every(shape: tuple[int, ...], categories: int) -> Tensor:
     return torch.tensor(codes).reshape(-1, *shape)
 
 
-def test_a_later_code_changes_no_earlier_logits_and_every_later_ones() -> None:
-    prior = make((4, 5), layers=6)
+@pytest.mark.parametrize(("kind", "layers"), [(KINDS[0], 6), (KINDS[1], 1), (KINDS[1], 3)])
+def test_a_later_code_changes_no_earlier_logits_and_every_later_ones(kind: tuple[Any, Any], layers: int) -> None:
+    prior = make((4, 5), kind=kind, layers=layers)
     codes = torch.randint(5, (1, 4, 5))
     base = prior.network(codes)
     for index in range(20):
@@ -147,14 +160,16 @@ def test_drawing_sees_what_the_whole_map_sees() -> None:
         torch.testing.assert_close(part[:, :, 0, -1], whole[:, :, row, column])
 
 
+@BOTH
 @pytest.mark.parametrize("shape", [(2, 3), (4,), (2, 1, 2)])
-def test_probabilities_of_all_codes_sum_to_one(shape: tuple[int, ...]) -> None:
-    prior = fitted(make(shape, 3))
+def test_probabilities_of_all_codes_sum_to_one(shape: tuple[int, ...], kind: tuple[Any, Any]) -> None:
+    prior = fitted(make(shape, 3, kind=kind))
     assert prior().log_prob(every(shape, 3)).exp().sum().item() == pytest.approx(1, abs=1e-12)
 
 
-def test_conditional_sums_to_one_for_each_label_and_for_their_mixture() -> None:
-    prior = fitted(make((2, 2), 3, conditional=True))
+@BOTH
+def test_conditional_sums_to_one_for_each_label_and_for_their_mixture(kind: tuple[Any, Any]) -> None:
+    prior = fitted(make((2, 2), 3, kind=kind, conditional=True))
     codes = every((2, 2), 3)
     label = torch.arange(3)
     each = prior(label=label).log_prob(codes[:, None].expand(-1, 3, 2, 2))
@@ -163,8 +178,9 @@ def test_conditional_sums_to_one_for_each_label_and_for_their_mixture() -> None:
     torch.testing.assert_close(prior().log_prob(codes), each.logsumexp(1) - math.log(3))
 
 
-def test_samples_follow_the_probabilities() -> None:
-    prior = fitted(make((2, 2), 2))
+@BOTH
+def test_samples_follow_the_probabilities(kind: tuple[Any, Any]) -> None:
+    prior = fitted(make((2, 2), 2, kind=kind))
     codes = every((2, 2), 2)
     drawn = prior().sample((10_000,))
     place = (drawn.flatten(1) * torch.tensor([8, 4, 2, 1])).sum(1)
@@ -172,8 +188,9 @@ def test_samples_follow_the_probabilities() -> None:
     torch.testing.assert_close(frequency.double(), prior().log_prob(codes).exp().detach(), atol=0.015, rtol=0)
 
 
-def test_conditional_samples_follow_their_label() -> None:
-    prior = fitted(make((1, 1), 4, conditional=True))
+@BOTH
+def test_conditional_samples_follow_their_label(kind: tuple[Any, Any]) -> None:
+    prior = fitted(make((1, 1), 4, kind=kind, conditional=True))
     label = torch.tensor([0, 2])
     drawn = prior(label=label).sample((20_000,))
     assert drawn.shape == (20_000, 2, 1, 1)
@@ -183,8 +200,9 @@ def test_conditional_samples_follow_their_label() -> None:
         torch.testing.assert_close(frequency.double(), expected, atol=0.015, rtol=0)
 
 
-def test_uniform_until_fitted() -> None:
-    prior, codes = make(), torch.randint(5, (6, 3, 4))
+@BOTH
+def test_uniform_until_fitted(kind: tuple[Any, Any]) -> None:
+    prior, codes = make(kind=kind), torch.randint(5, (6, 3, 4))
     expected = torch.full((6,), -12 * math.log(5), dtype=torch.float64)
     torch.testing.assert_close(prior().log_prob(codes), expected)
     with torch.no_grad():
@@ -194,13 +212,15 @@ def test_uniform_until_fitted() -> None:
     torch.testing.assert_close(prior().log_prob(codes), -prior.nll(codes).detach())
 
 
-def test_untrained_network_is_uniform_too() -> None:
-    prior, codes = fitted(make(bent=False)), torch.randint(5, (6, 3, 4))
+@BOTH
+def test_untrained_network_is_uniform_too(kind: tuple[Any, Any]) -> None:
+    prior, codes = fitted(make(bent=False, kind=kind)), torch.randint(5, (6, 3, 4))
     torch.testing.assert_close(prior().log_prob(codes), torch.full((6,), -12 * math.log(5), dtype=torch.float64))
 
 
-def test_gradient_comes_through_nll_alone() -> None:
-    prior, codes = fitted(make(conditional=True)), torch.randint(5, (6, 3, 4))
+@BOTH
+def test_gradient_comes_through_nll_alone(kind: tuple[Any, Any]) -> None:
+    prior, codes = fitted(make(conditional=True, kind=kind)), torch.randint(5, (6, 3, 4))
     label = torch.arange(6) % 3
     assert not prior(label=label).log_prob(codes).requires_grad
     prior.nll(codes, label).sum().backward()
@@ -215,8 +235,9 @@ def test_leading_dimensions_and_labels_broadcast() -> None:
     torch.testing.assert_close(together[1], prior(label=label).log_prob(codes[1]))
 
 
-def test_state_remembers_that_it_is_fitted() -> None:
-    prior, other, codes = fitted(make()), make(bent=False), torch.randint(5, (6, 3, 4))
+@BOTH
+def test_state_remembers_that_it_is_fitted(kind: tuple[Any, Any]) -> None:
+    prior, other, codes = fitted(make(kind=kind)), make(bent=False, kind=kind), torch.randint(5, (6, 3, 4))
     fresh = {name: value.clone() for name, value in other.state_dict().items()}
     other.load_state_dict(prior.state_dict())
     torch.testing.assert_close(other().log_prob(codes), prior().log_prob(codes))
@@ -253,3 +274,53 @@ def test_refusals() -> None:
             kind(options, LatentSpec((2,)), IMAGE)
     with pytest.raises(IncompatibleError, match="must have labels"):
         AutoregressivePrior(AutoregressiveOptions(conditional=True), LatentSpec((2, 2), 3), ImageSpec((1, 8, 8)))
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_drawing_with_kept_keys_sees_what_the_whole_map_sees(
+    conditional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each draw is from the probabilities of the map at once, so that kept keys and values are those of the whole."""
+    network = make((3, 4), kind=KINDS[1], conditional=conditional).network
+    label = torch.tensor([0, 2]) if conditional else None
+    seen: list[Tensor] = []
+    genuine = torch.multinomial
+
+    def multinomial(probabilities: Tensor, n: int) -> Tensor:
+        seen.append(probabilities)
+        return genuine(probabilities, n)
+
+    monkeypatch.setattr(torch, "multinomial", multinomial)
+    drawn = network.draw(2, label)
+    whole = network(drawn, label).float().softmax(1).flatten(2)
+    torch.testing.assert_close(torch.stack(seen, 2), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_it_learns_what_far_codes_have_in_common() -> None:
+    """The last code of a row of 12 is the first one, which a PixelCNN of two layers cannot know."""
+    prior = make((1, 12), 4, bent=False, width=32, kind=KINDS[1], layers=2).float()
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam(prior.parameters(), lr=3e-3)
+    prior.train()
+    for _ in range(400):
+        codes = torch.randint(4, (64, 1, 12))
+        codes[:, :, -1] = codes[:, :, 0]
+        optimizer.zero_grad()
+        prior.nll(codes).mean().backward()
+        optimizer.step()
+    loss = float(prior.eval().nll(codes).mean().detach())
+    assert loss < 11 * math.log(4) + 0.3, "12 log 4 is what they cost one by one"
+    drawn = prior().sample((100,))
+    assert (drawn[:, 0, 0] == drawn[:, 0, -1]).float().mean() > 0.9
+
+
+def test_dropout_acts_in_training_alone() -> None:
+    prior, codes = fitted(make(kind=KINDS[1], dropout=0.5)), torch.randint(5, (6, 3, 4))
+    assert torch.equal(prior.nll(codes), prior.nll(codes))
+    prior.train()
+    assert not torch.equal(prior.nll(codes), prior.nll(codes))
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
+    with pytest.raises(UsageError, match="width must be a multiple of heads, got 10 and 4"):
+        host().get(Kind.PRIOR, "transformer").make_options({"width": 10, "heads": 4})

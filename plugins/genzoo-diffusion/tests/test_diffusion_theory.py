@@ -46,7 +46,7 @@ def best(**options: Any) -> Diffusion:
         return genuine(latents, time, label, drop=drop)
 
     prior.at = at  # type: ignore[method-assign]
-    prior._begun = True
+    prior.begun = True
     return prior.eval()
 
 

@@ -6,31 +6,21 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from genzoo.options import Options
+from genzoo.parts.fitted_options import FittedAfterOptions
 
 
-class CodesOptions(Options):
+class CodesOptions(FittedAfterOptions):
     """Options that the priors over codes share."""
 
     conditional: bool = Field(
         False, description="Learn p(z|c) from the labels; without a label it is then their mixture."
     )
-    epochs: int | None = Field(
-        None,
-        ge=1,
-        le=10000,
-        description="Epochs over the training images' codes when it is fitted. Absent: a third of the run's.",
-    )
     lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of Adam when it is fitted.")
 
     without_effect: ClassVar[dict[str, str]] = {
-        "epochs": "acts in the stage of a run that fits the prior",
+        **FittedAfterOptions.without_effect,
         "lr": "acts in the stage of a run that fits the prior",
     }
-
-    def for_run(self, epochs: int) -> Self:
-        """See `Options.for_run`."""
-        return self if self.epochs is not None else self.model_copy(update={"epochs": max(1, round(epochs / 3))})
 
 
 class TransformerOptions(CodesOptions):

@@ -32,7 +32,7 @@ class TransformerPrior(CodesPrior):
             width=options.width,
             layers=options.layers,
             heads=options.heads,
-            classes=self._classes,
+            classes=self.classes,
             dropout=options.dropout,
         )
 
