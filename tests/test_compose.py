@@ -41,6 +41,13 @@ def test_naming_a_loss_that_would_drop_what_the_model_declares_is_refused() -> N
     assert kept[Kind.LOSS].options.model_dump()["beta"] == 0.01
 
 
+def test_what_a_derived_model_inherits_may_be_replaced_as_in_its_base() -> None:
+    names = [resolve(model={"name": name}, network={"name": "mlp"})[Kind.NETWORK].name for name in ("gan", "wgan-gp")]
+    assert names == ["mlp", "mlp"]
+    with pytest.raises(UsageError, match=r"wgan-gp is gan with the loss adversarial \(game = wgan-gp"):
+        resolve(model={"name": "wgan-gp"}, loss={"name": "elbo"})
+
+
 def test_naming_one_slot_leaves_the_other_defaults_alone() -> None:
     resolved = resolve(model={"name": "vae"}, schedulers={"lr": [{"name": "cosine"}]})
     assert sorted(resolved.schedulers) == ["beta", "lr"]

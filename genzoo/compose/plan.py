@@ -219,12 +219,14 @@ def _part(host: Host, slot: str, asked: Part | None, model: Installed, companion
         return _choose(host, kind, merged, asked=True)
     given = {key.replace("-", "_") for key in asked.options}
     dropped = {key: value for key, value in default.options.items() if key.replace("-", "_") not in given}
-    if model.component.base and dropped and slot != FIELD:
+    base = model.component.base
+    inherited = host.get(Kind.MODEL, base).component.companions.get(slot) if base else None
+    if base and dropped and slot != FIELD and companion != inherited:
         settings = ", ".join(f"{key} = {value}" for key, value in dropped.items())
         raise UsageError(
-            f"run: {model.name} is {model.component.base} with the {kind} {default.name} ({settings}), which "
+            f"run: {model.name} is {base} with the {kind} {default.name} ({settings}), which "
             f"`--{_flag(slot)} {asked.name}` would drop.",
-            f"Run `genzoo run {model.component.base} --{_flag(slot)} {asked.name}` instead, or give "
+            f"Run `genzoo run {base} --{_flag(slot)} {asked.name}` instead, or give "
             f"--{_flag(slot)}.{next(iter(dropped)).replace('_', '-')} a value.",
         )
     return _choose(host, kind, asked, asked=True)

@@ -34,6 +34,10 @@ GAN = {
     "loss": {"name": "adversarial", "options": {"critic_lr": 1e-3}},
     "schedulers": {"critic_lr": [{"name": "cosine"}]},
 }
+WGAN = {
+    **GAN,
+    "loss": {"name": "adversarial", "options": {"game": "wgan-gp", "critic_steps": 2}},
+}
 PIXELS = {
     "model": {"name": "pixels"},
     "network": None,
@@ -80,6 +84,7 @@ def test_config_toml_repeats_the_run(tmp_path: Path) -> None:
         pytest.param(VQ, id="vq-vae-fitted-prior", marks=pytest.mark.slow),
         pytest.param(FACTOR_VAE, id="two-players", marks=pytest.mark.slow),
         pytest.param(GAN, id="gan", marks=pytest.mark.slow),
+        pytest.param(WGAN, id="wgan-gp", marks=pytest.mark.slow),
         pytest.param({**PIXELS, "train": {"ema": 0.9}}, id="prior-stage-alone-averaged", marks=pytest.mark.slow),
         pytest.param(REFITTED, id="second-stage-from-best-averages", marks=pytest.mark.slow),
         pytest.param(GECO, id="objective-that-follows-its-report", marks=pytest.mark.slow),

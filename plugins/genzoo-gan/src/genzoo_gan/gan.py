@@ -9,8 +9,7 @@ from torch import Tensor
 
 from genzoo.errors import IncompatibleError
 from genzoo.interfaces import LatentGenerator, Parts
-from genzoo.interfaces.model import check_label
-from genzoo.parts.labels import append_vector, one_hot
+from genzoo.parts.labels import append_vector, condition, condition_size
 from genzoo.parts.leading import over_leading
 from genzoo.types import Capability, LatentSpec
 from genzoo_gan.options import GANOptions
@@ -36,19 +35,19 @@ class GAN(LatentGenerator):
 
     def __init__(self, options: GANOptions, parts: Parts) -> None:
         super().__init__(options, parts)
-        if options.conditional and not self.image.classes:
+        if options.conditional and not self.image.labelled:
             raise IncompatibleError("gan: the dataset must have labels, got one without.", "Leave conditional off.")
-        self.classes = (self.image.classes or 0) if options.conditional else 0
+        self._conditions = condition_size(self.image) if options.conditional else 0
         self.capabilities = frozenset({Capability.REAL_LATENT, Capability.ONE_LEVEL}) | (
             {Capability.CONDITIONAL} if options.conditional else frozenset()
         )
         self.levels = (LatentSpec((options.latent_dim,)),)
         self.prior = parts.prior(self.levels[0])
-        self.generator = parts.network.decoder((options.latent_dim + self.classes,), self.image.shape)
+        self.generator = parts.network.decoder((options.latent_dim + self._conditions,), self.image.shape)
 
     def generate(self, latents: Sequence[Tensor], label: Tensor | None = None) -> Tensor:
         """See `LatentGenerator.generate`."""
         z = latents[0]
-        if self.classes:
-            z = append_vector(z, one_hot(check_label(label, self.image), self.classes, z.dtype))
-        return torch.sigmoid(over_leading(self.generator, z, (self.levels[0].size + self.classes,)))
+        if self._conditions:
+            z = append_vector(z, condition(label, self.image, z.dtype))
+        return torch.sigmoid(over_leading(self.generator, z, (self.levels[0].size + self._conditions,)))

@@ -22,6 +22,20 @@ def genzoo_models() -> list[Component]:
             },
             api="1.1",
         ),
+        Component(
+            kind="model",
+            name="wgan-gp",
+            base="gan",
+            companions={
+                "loss": (
+                    "adversarial",
+                    {"game": "wgan-gp", "critic_steps": 5, "lr": 1e-4, "critic_lr": 1e-4, "beta1": 0, "beta2": 0.9},
+                ),
+            },
+            summary="The GAN whose critic estimates a Wasserstein distance, with a gradient penalty",
+            paper="Gulrajani et al. 2017, Improved Training of Wasserstein GANs, https://arxiv.org/abs/1704.00028",
+            api="1.1",
+        ),
     ]
 
 
@@ -33,7 +47,7 @@ def genzoo_losses() -> list[Component]:
             name="adversarial",
             target="genzoo_gan.adversarial:Adversarial",
             options="genzoo_gan.options:AdversarialOptions",
-            summary="The game of a generator and a critic, non-saturating",
+            summary="The game of a generator and a critic: non-saturating, hinge, or Wasserstein with gradient penalty",
             paper="Goodfellow et al. 2014, Generative Adversarial Nets, section 3, https://arxiv.org/abs/1406.2661",
             api="1.1",
         ),
