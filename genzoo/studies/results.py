@@ -225,21 +225,23 @@ def _row(run: RunFolder, epochs: Sequence[int]) -> dict[str, str]:
         "plugins": "; ".join(sorted(set(_plugins(record.get("components", {}))))),
         "weights_sha256": _weights(run),
     }
-    numbers = {name: value for split in _SPLITS for name, value in _numbers(split, last.get(split))}
+    declared = [report["name"] for report in record.get("reports", [])]
+    numbers = {name: value for split in _SPLITS for name, value in _numbers(split, last.get(split), declared)}
     for epoch in epochs:
         if epoch not in every:
             raise UsageError(f"runs record: --epoch must be one that {run.path} trained, got {epoch}.")
         for split in _SPLITS:
-            numbers |= {f"{name}@{epoch}": value for name, value in _numbers(split, every[epoch].get(split))}
+            numbers |= {f"{name}@{epoch}": value for name, value in _numbers(split, every[epoch].get(split), declared)}
     for key, result in record.get("metrics", {}).items():
         for name, value in result.get("values", {}).items():
             numbers[f"metrics.{key}" if name in {"", key} else f"metrics.{key}.{name}"] = value
     return {column: _text(value) for column, value in {**facts, **numbers}.items()}
 
 
-def _numbers(split: str, means: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
-    for name in _NUMBERS if means else ():
-        yield f"{split}.{name}", (means or {}).get(name)
+def _numbers(split: str, means: Mapping[str, Any] | None, declared: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    for name in dict.fromkeys((*_NUMBERS, *declared)) if means else ():
+        if name in _NUMBERS or name in (means or {}):
+            yield f"{split}.{name}", (means or {}).get(name)
     rates = (means or {}).get("rates", [])
     if len(rates) > 1:
         yield from ((f"{split}.rates.{level}", rate) for level, rate in enumerate(rates))
@@ -250,8 +252,10 @@ def _protocol(record: Mapping[str, Any], last: Mapping[str, Any]) -> str:
     held = f", {images['holdout']} held out" if images.get("holdout") else ""
     parts = [f"{images.get('train')} training images{held}"]
     if "test" in last:
+        drawn = any(report["name"] == "distortion" for report in record.get("reports", [{"name": "distortion"}]))
         parts.append(
-            f"{images.get('test')} test images after epoch {last.get('epoch')}, one posterior sample per image"
+            f"{images.get('test')} test images after epoch {last.get('epoch')}"
+            + ", one posterior sample per image" * drawn
         )
     metrics = record.get("metrics", {})
     return "; ".join([*parts, *(f"{key}: {made['protocol']}" for key, made in metrics.items() if made.get("protocol"))])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+import genzoo
 from genzoo_metrics.judge_frechet import frechet
 
 
@@ -47,3 +50,12 @@ def test_it_agrees_with_the_square_root_of_the_product() -> None:
 def test_a_constant_feature_is_no_obstacle() -> None:
     a = torch.cat([torch.randn(30, 2, generator=torch.Generator().manual_seed(5)), torch.zeros(30, 1)], 1)
     assert frechet(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_images_of_a_model_without_a_likelihood_are_measured_once(tmp_path: Path) -> None:
+    # A GAN has no p(x|z) to draw from beside the image itself.
+    tiny = {"images": 64, "judge_images": 256, "judge_accuracy": 0.0}
+    run = genzoo.run("gan", data="digits", epochs=1, limit=128, out=tmp_path, progress=False)
+    numbers = run.evaluate("judge-frechet", **tiny)
+    assert {"judge-frechet", "real"} <= numbers.keys()
+    assert "samples" not in numbers

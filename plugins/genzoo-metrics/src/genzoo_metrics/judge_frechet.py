@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import Measurement, Metric, RunView
+from genzoo.interfaces import Generator, LatentGenerator, Measurement, Metric, Model, RunView
 from genzoo.parts.judge import Judge, JudgeSettings, judge_of
 from genzoo.randomness import derive
 from genzoo.types import Capability
@@ -24,10 +24,10 @@ class JudgeFrechet(Metric):
 
     .. math:: \|m_s - m_r\|^2 + \mathrm{tr}\bigl(C_s + C_r - 2 (C_s C_r)^{1/2}\bigr)
 
-    The metric's own number is of decoder means, ``samples`` of draws of p(x|z), and ``real`` of as many real training
-    images, which is about what a perfect model would score (the judge was trained on them). A conditional model is asked
-    for the labels of the test images. The features are those of a small classifier trained on the same data: the number is
-    no FID and compares with none.
+    The metric's own number is of decoder means, or of a generator's images; ``samples`` is of draws of p(x|z), where there
+    is one; ``real`` is of as many real training images, which is about what a perfect model would score (the judge was
+    trained on them). A conditional model is asked for the labels of the test images. The features are those of a small
+    classifier trained on the same data: the number is no FID and compares with none.
 
     Args:
         options: How many images, and how the judge is trained.
@@ -37,6 +37,7 @@ class JudgeFrechet(Metric):
         *GANs trained by a two time-scale update rule*, for the idea of comparing features.
     """
 
+    on = Generator
     needs_labels = True
     reads = frozenset({"train", "test"})
     direction = "lower"
@@ -70,13 +71,16 @@ class JudgeFrechet(Metric):
         real = _features(judge, test.image)
         train = _features(judge, run.shuffled(len(test), "train").image)
         numbers = {**of_the_judge(judge, accuracy), "real": frechet(train, real)}
-        wanted = test.label if Capability.CONDITIONAL in run.model.capabilities or run.model.prior.conditional else None
-        for name, mean in (("", True), ("samples", False)):
+        model = run.model
+        of_prior = isinstance(model, LatentGenerator) and model.prior.conditional
+        wanted = test.label if Capability.CONDITIONAL in model.capabilities or of_prior else None
+        # A generator without a likelihood has nothing to draw but its images.
+        for name, mean in (("", True), ("samples", False)) if isinstance(model, Model) else (("", True),):
             parts: list[Tensor] = []
             for number, start in enumerate(range(0, len(test), CHUNK)):
                 label = None if wanted is None else wanted[start : start + CHUNK]
                 seed = derive(run.seed, "frechet", number)
-                images = run.model.sample(min(CHUNK, len(test) - start), label, seed=seed, mean=mean)
+                images = model.sample(min(CHUNK, len(test) - start), label, seed=seed, mean=mean)
                 parts.append(_features(judge, images))
             numbers[name] = frechet(torch.cat(parts), real)
         count = run.split().subset(own.images).count
