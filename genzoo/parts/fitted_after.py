@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from genzoo.errors import IncompatibleError
 from genzoo.interfaces import Prior
 from genzoo.parts.fitted_options import FittedAfterOptions
+from genzoo.parts.labels import labels_used
 from genzoo.types import ImageSpec, LatentSpec
 
 
@@ -38,13 +38,9 @@ class FittedAfter(Prior):
 
     def __init__(self, options: FittedAfterOptions, latent: LatentSpec, image: ImageSpec) -> None:
         super().__init__(options, latent, image)
-        self.conditional = options.conditional  # pyright: ignore[reportAttributeAccessIssue]
-        if options.conditional and not image.classes:
-            raise IncompatibleError(
-                f"{self.name}: the dataset must have labels, got one without.", "Leave conditional off."
-            )
-        self.classes = (image.classes or 0) if options.conditional else 0
+        self.classes = labels_used(self.name, options.conditional, image)
         """Number of labels that it uses; 0 where it uses none."""
+        self.conditional = options.conditional  # pyright: ignore[reportAttributeAccessIssue]
         self._epochs = options.epochs
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.begun = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genzoo.errors import UsageError
+from genzoo.errors import IncompatibleError, UsageError
 from genzoo.interfaces.model import check_label
 from genzoo.types import ImageSpec
 
@@ -37,6 +37,24 @@ def one_hot(label: Tensor, classes: int, dtype: torch.dtype = torch.float32) -> 
                 f"Pass labels from 0 to {classes - 1}.",
             )
     return (label[..., None] == torch.arange(classes, device=label.device)).to(dtype)
+
+
+def labels_used(name: str, conditional: bool, image: ImageSpec) -> int:
+    """How many labels a part uses that may be conditional: the classes of the data, or 0.
+
+    Args:
+        name: Of the part.
+        conditional: Whether it uses labels.
+        image: What one image is.
+
+    Raises:
+        IncompatibleError: If it should use labels that the data has not.
+    """
+    if not conditional:
+        return 0
+    if not image.classes:
+        raise IncompatibleError(f"{name}: the dataset must have labels, got one without.", "Leave conditional off.")
+    return image.classes
 
 
 def condition_size(image: ImageSpec) -> int:

@@ -1,0 +1,1 @@
+"""Priors by the normalizing flows of zuko."""
