@@ -97,7 +97,8 @@ def show(run: str, out: str | None, as_json: bool) -> None:
         asked = names_shown(OF_LOSSES)
         values = zip(asked, cells(fitted[-1]["test"], asked), strict=True)
         numbers = ", ".join(f"{name} {value}" for name, value in values)
-        console.show(console.paragraph(f"test with the fitted prior: {numbers}", console.width()))
+        bound = " (by a bound on its density)" if fitted[-1].get("density") == "bound" else ""
+        console.show(console.paragraph(f"test with the fitted prior{bound}: {numbers}", console.width()))
     for key, result in record.get("metrics", {}).items():
         console.show(console.paragraph(f"{key}: {console.numbers(result) or result.get('error', '')}", console.width()))
         for warning in result.get("warnings", ()):

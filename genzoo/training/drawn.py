@@ -142,7 +142,9 @@ def density_findings(view: RunView, row: Mapping[str, Any] | None) -> list[Findi
     of = "test" if view.splits.get("test") else "train"
     alone = pixels_alone(view.shuffled(count, "train").image, view.shuffled(count, of).image, levels)
     steps, epochs = int((row or {}).get("step") or 0), int((row or {}).get("epoch") or 0)
-    text = f"{-elbo:.2f} nats per image, where pixels drawn each by itself take {alone:.2f}"
+    exact = view.model.prior.density == "exact" and Capability.DETERMINISTIC_POSTERIOR in view.model.capabilities
+    most = "" if exact else "at most "  # a bound on log p(z), or dequantized grey levels
+    text = f"{most}{-elbo:.2f} nats per image, where pixels drawn each by itself take {alone:.2f}"
     if -elbo < alone:
         return [Finding("good", f"The model knows more than single pixels: it takes {text}.")]
     if Drawn(0, 0.0, 0.0, 0.0, 0.0, steps, epochs).early:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
+from genzoo.cli import cli
 from genzoo.compose.build import build
 from genzoo.engine.checkpoint import find
 from genzoo.engine.fitting import can_be_kept
@@ -295,6 +297,18 @@ def test_a_fitted_prior_is_measured_where_it_has_a_density_or_a_bound(
     rows = folder.rows("fitted")
     assert len(rows) == measured
     assert all(row["density"] == density for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("density", "said"), [("exact", "fitted prior: "), ("bound", "prior (by a bound on its density): ")]
+)
+def test_a_number_that_is_a_bound_is_printed_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, density: str, said: str
+) -> None:
+    monkeypatch.setattr(kind_of("prior", "flow"), "density", density)
+    folder = trained(tmp_path, **AFTER, train={"fit_prior": "after", "epochs": 1, "limit": 16})
+    shown = CliRunner().invoke(cli, ["runs", "show", str(folder.path)])
+    assert said in " ".join(shown.output.split())
 
 
 def test_an_importance_weighted_bound_takes_pixels_whose_posterior_is_uniform_or_a_point() -> None:
