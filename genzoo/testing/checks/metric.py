@@ -14,7 +14,7 @@ from genzoo.errors import UsageError
 from genzoo.interfaces import Measurement, RunView
 from genzoo.randomness import seeded
 from genzoo.testing.bench import generator
-from genzoo.testing.building import extreme_views, first_view, views_for
+from genzoo.testing.building import difference, extreme_views, first_view, views_for
 from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.subject import Subject
 from genzoo.testing.watching import watched
@@ -213,8 +213,12 @@ def every_image_counts(subject: Subject) -> None:
         whole = _extreme(metric, sizes=(24, count))
         split = whole.split("test")
         views = [split, *(_spoilt(split, slice(place, place + 1)) for place in (3, count - 1))]
-        plain, early, late = (_own(evaluate(metric, _with(whole, {**whole.splits, "test": item}))) for item in views)
+        made = [evaluate(metric, _with(whole, {**whole.splits, "test": item})) for item in views]
+        plain, early, late = map(_own, made)
         left_out = early != plain and late == plain
+        if abs(plain * count - round(plain * count)) < 1e-6:
+            # A share of the images moves in steps, so that one image may leave it; then its other numbers tell.
+            left_out = left_out and difference(made[0], made[2]) is None
         expect(not left_out, f"another number where the last of {count} images is another", f"{plain:.5g} again")
         # With one image that is unlike the others, alone in a last batch of any usual size.
         split = _spoilt(whole.split("test"), slice(count - 1, None))

@@ -8,11 +8,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from genzoo.interfaces import Measurement, Metric, RunView
-from genzoo.parts.judge import Judge, JudgeSettings, judge_of
+from genzoo.interfaces import Generator, Measurement, Metric, RunView
 from genzoo.randomness import derive
 from genzoo.subsets import subset_rows
 from genzoo.types import Capability
+from genzoo_metrics.judged import judge_for
 from genzoo_metrics.options import ClassAccuracyOptions
 
 _UNITS = {
@@ -39,6 +39,7 @@ class ClassAccuracy(Metric):
     for data that is binarized.
     """
 
+    on = Generator
     requires = frozenset({Capability.CONDITIONAL})
     needs_labels = True
     reads = frozenset({"train", "test"})
@@ -62,8 +63,7 @@ class ClassAccuracy(Metric):
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
         own = self._own
-        settings = JudgeSettings(own.judge_images, own.judge_seed, own.judge_accuracy)
-        judge, judge_accuracy = judge_of(run.dataset, settings, device=run.device)
+        judge, numbers = judge_for(run, own)
         classes = run.image.classes or 0
         accuracy: dict[str, list[float]] = {"": [], "samples": []}
         distances: list[float] = []
@@ -75,7 +75,7 @@ class ClassAccuracy(Metric):
                 found.append((judge.classify(images) == label).double().mean().item())
                 if kind == "":
                     distances.append(mean_distance(images))
-        numbers = {**of_the_judge(judge, judge_accuracy), "diversity": sum(distances) / classes}
+        numbers["diversity"] = sum(distances) / classes
         real = _real_diversity(run, classes, own.per_class)
         if real is not None:
             numbers["diversity-real"] = real
@@ -86,12 +86,6 @@ class ClassAccuracy(Metric):
             numbers[f"{prefix}worst-class"] = float(found.index(min(found)))
             numbers |= {f"{prefix}class-{label}": value for label, value in enumerate(found)}
         return Measurement(numbers, units={name: unit for name, unit in _UNITS.items() if name in numbers})
-
-
-def of_the_judge(judge: Judge, accuracy: float) -> dict[str, float]:
-    """What is to be known of the judge beside its verdict."""
-    assert judge.gate is not None
-    return {"judge": accuracy, "judge-held-out": judge.gate.accuracy, "judge-least": judge.gate.least}
 
 
 def mean_distance(images: Tensor) -> float:

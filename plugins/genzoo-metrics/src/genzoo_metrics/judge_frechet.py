@@ -9,14 +9,9 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import UsageError
-from genzoo.interfaces import Generator, LatentGenerator, Measurement, Metric, Model, RunView
-from genzoo.parts.judge import Judge, JudgeSettings, judge_of
-from genzoo.randomness import derive
-from genzoo.types import Capability
-from genzoo_metrics.class_accuracy import of_the_judge
+from genzoo.interfaces import Generator, Measurement, Metric, Model, RunView
+from genzoo_metrics.judged import OF_THE_JUDGE, features, judge_for, sampled
 from genzoo_metrics.options import JudgeFrechetOptions
-
-CHUNK = 500
 
 
 class JudgeFrechet(Metric):
@@ -63,30 +58,20 @@ class JudgeFrechet(Metric):
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
         own = self._own
-        settings = JudgeSettings(own.judge_images, own.judge_seed, own.judge_accuracy)
-        judge, accuracy = judge_of(run.dataset, settings, device=run.device)
+        judge, numbers = judge_for(run, own)
         test = run.batch(own.images)
         if len(test) < 2:
             raise UsageError(f"judge-frechet: test images must be at least two, got {len(test)}.", "Raise --limit.")
-        real = _features(judge, test.image)
-        train = _features(judge, run.shuffled(len(test), "train").image)
-        numbers = {**of_the_judge(judge, accuracy), "real": frechet(train, real)}
-        model = run.model
-        of_prior = isinstance(model, LatentGenerator) and model.prior.conditional
-        wanted = test.label if Capability.CONDITIONAL in model.capabilities or of_prior else None
-        # A generator without a likelihood has nothing to draw but its images.
-        for name, mean in (("", True), ("samples", False)) if isinstance(model, Model) else (("", True),):
-            parts: list[Tensor] = []
-            for number, start in enumerate(range(0, len(test), CHUNK)):
-                label = None if wanted is None else wanted[start : start + CHUNK]
-                seed = derive(run.seed, "frechet", number)
-                images = model.sample(min(CHUNK, len(test) - start), label, seed=seed, mean=mean)
-                parts.append(_features(judge, images))
-            numbers[name] = frechet(torch.cat(parts), real)
+        real = features(judge, test.image)
+        train = features(judge, run.shuffled(len(test), "train").image)
+        numbers["real"] = frechet(train, real)
+        for name, mean in (("", True), ("samples", False))[: 2 if isinstance(run.model, Model) else 1]:
+            made = sampled(run, test.label, len(test), "frechet", mean=mean)
+            numbers[name] = frechet(torch.cat([features(judge, images) for images in made]), real)
         count = run.split().subset(own.images).count
         return Measurement(
             numbers,
-            units=dict.fromkeys(("judge", "judge-held-out", "judge-least"), ""),
+            units=dict.fromkeys(OF_THE_JUDGE, ""),
             protocol=self._protocol(f"{len(test)} samples against {count} real test images"),
         )
 
@@ -113,8 +98,3 @@ def _root(matrix: Tensor) -> Tensor:
     """The symmetric square root of a covariance."""
     values, vectors = torch.linalg.eigh(matrix)
     return vectors * values.clamp_min(0).sqrt() @ vectors.T
-
-
-def _features(judge: Judge, images: Tensor) -> Tensor:
-    judge.eval()
-    return torch.cat([judge.features(part) for part in images.split(CHUNK)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,25 +28,43 @@ class ActiveUnitsOptions(Options):
     threshold: float = Field(0.01, ge=0, description="Variance of the posterior mean above which a unit is active.")
 
 
-class ClassAccuracyOptions(Options):
-    """Options of `ClassAccuracy`."""
+class JudgeOptions(Options):
+    """How a judge is trained; see `genzoo.parts.judge`."""
 
-    tiny: ClassVar[dict[str, Any]] = {"per_class": 8, "judge_images": 1024, "judge_accuracy": 0.0}
+    tiny: ClassVar[dict[str, Any]] = {"judge_images": 1024, "judge_accuracy": 0.0}
 
-    per_class: int = Field(1000, ge=2, le=100_000, description="Samples a class.")
     judge_accuracy: float | None = Field(None, ge=0, le=1, description=JUDGE_ACCURACY)
     judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
     judge_seed: int = Field(0, ge=0, description="Seed of the judge's weights and training.")
 
 
-class JudgeFrechetOptions(Options):
+class ClassAccuracyOptions(JudgeOptions):
+    """Options of `ClassAccuracy`."""
+
+    tiny: ClassVar[dict[str, Any]] = {**JudgeOptions.tiny, "per_class": 8}
+
+    per_class: int = Field(1000, ge=2, le=100_000, description="Samples a class.")
+
+
+class JudgeFrechetOptions(JudgeOptions):
     """Options of `JudgeFrechet`."""
 
-    tiny: ClassVar[dict[str, Any]] = {"images": 64, "judge_images": 1024, "judge_accuracy": 0.0}
+    tiny: ClassVar[dict[str, Any]] = {**JudgeOptions.tiny, "images": 64}
 
     images: int = Field(
         10_000, ge=2, le=1_000_000, description="Samples, and real images; fewer where there are fewer."
     )
-    judge_accuracy: float | None = Field(None, ge=0, le=1, description=JUDGE_ACCURACY)
-    judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
-    judge_seed: int = Field(0, ge=0, description="Seed of the judge's weights and training.")
+
+
+class PrecisionRecallOptions(JudgeOptions):
+    """Options of `PrecisionRecall`."""
+
+    tiny: ClassVar[dict[str, Any]] = {**JudgeOptions.tiny, "images": 128, "nearest": 48}
+
+    images: int = Field(10_000, ge=2, le=100_000, description="Samples, and real images; fewer where there are fewer.")
+    neighbours: int = Field(3, ge=1, le=1000, description="k of precision and recall.")
+    density_neighbours: int = Field(5, ge=1, le=1000, description="k of density and coverage.")
+    nearest: int = Field(
+        1000, ge=0, le=100_000, description="Samples that are searched for among the training images; 0 leaves it out."
+    )
+    pixels: Literal["mean", "draw"] = Field("mean", description="Samples are means of p(x|z), or draws from it.")

@@ -43,4 +43,14 @@ def genzoo_metrics() -> list[Component]:
             paper="Heusel et al. 2017, GANs trained by a two time-scale update rule converge to a local Nash equilibrium",
             api="1.0",
         ),
+        Component(
+            "metric",
+            "precision-recall",
+            "genzoo_metrics.precision_recall:PrecisionRecall",
+            "genzoo_metrics.options:PrecisionRecallOptions",
+            summary="Fidelity and variety of samples in a judge's features, and how near they are to training images",
+            paper="Kynkäänniemi et al. 2019, Improved Precision and Recall Metric for Assessing Generative Models, "
+            "https://arxiv.org/abs/1904.06991",
+            api="1.1",
+        ),
     ]
