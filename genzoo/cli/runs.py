@@ -7,16 +7,16 @@ import sys
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from genzoo import storage
 from genzoo.cli import console
-from genzoo.errors import GenzooError, RunExistsError, UsageError
-from genzoo.runs.compared import differing, paired_differences, told_apart
-from genzoo.runs.find import all_runs, find_run, runs_root
-from genzoo.runs.folder import RunFolder, is_own, is_run, lacks_recipe, without_recipe
+from genzoo.errors import RunExistsError, UsageError
+from genzoo.runs.compared import differing, paired_differences
+from genzoo.runs.find import find_run, runs_root
+from genzoo.runs.folder import RunFolder, is_own, is_run
+from genzoo.runs.listing import listed, status, summary
 from genzoo.runs.per_image import Paired
 from genzoo.runs.reports import OF_LOSSES, cells, names_shown, reports_of
 from genzoo.text import one_line
@@ -35,10 +35,7 @@ def runs() -> None:
 @JSON
 def list_(out: str | None, as_json: bool) -> None:
     """List the runs, oldest first, with what differs between those of the same model and data."""
-    folders = [*all_runs(runs_root(out))]
-    rows = [_summary(run, strict=False) for run in folders]
-    for row, apart in zip(rows, told_apart(folders, [row["title"] for row in rows]), strict=True):
-        row["differs"] = apart
+    rows = listed(runs_root(out), lambda text: console.say(f"Warning: {text}", err=True))
     if as_json:
         console.print_json(rows)
         return
@@ -70,10 +67,10 @@ def show(run: str, out: str | None, as_json: bool) -> None:
     folder = find_run(run, runs_root(out))
     record, rows = folder.record(), folder.rows("epoch")
     if as_json:
-        console.print_json({"path": str(folder.path), **record, "status": _status(folder, record), "history": rows})
+        console.print_json({"path": str(folder.path), **record, "status": status(folder, record), "history": rows})
         return
     fitted = folder.rows("fitted")
-    console.say(f"{record.get('title')}: {_status(folder, record)}  {folder.path}")
+    console.say(f"{record.get('title')}: {status(folder, record)}  {folder.path}")
     reason = record.get("exit_reason")
     if reason:
         console.show(console.paragraph(f"Ended: {reason}", console.width()))
@@ -107,7 +104,7 @@ def show(run: str, out: str | None, as_json: bool) -> None:
         console.show(console.paragraph(record["verdict"], console.width()))
     for path in sorted(folder.figures.glob("*.*")):
         console.say(str(path))
-    if _status(folder, record) in {"interrupted", "failed", "stopped"}:
+    if status(folder, record) in {"interrupted", "failed", "stopped"}:
         console.say(f"Go on with: genzoo run --resume {folder.path}")
 
 
@@ -134,9 +131,9 @@ def compare(
     rows = [
         [key, *("-" if value is None else str(value) for value in values)] for key, values in differing(folders).items()
     ]
-    summaries = [_summary(folder) for folder in folders]
-    for name in dict.fromkeys(name for summary in summaries for name in summary["reports"]):
-        rows.append([f"test {name}", *(cells(summary["numbers"], [name])[0] for summary in summaries)])
+    summaries = [summary(folder) for folder in folders]
+    for name in dict.fromkeys(name for found in summaries for name in found["reports"]):
+        rows.append([f"test {name}", *(cells(found["numbers"], [name])[0] for found in summaries)])
     pairs = paired_differences(folders)
     if as_json:
         fields = {row[0]: row[1:] for row in rows}
@@ -259,38 +256,6 @@ def _current_folder() -> Path | None:
         return Path.cwd()
     except OSError:  # It was removed.
         return None
-
-
-def _summary(folder: RunFolder, *, strict: bool = True) -> dict[str, Any]:
-    record: dict[str, Any] = {"status": "damaged"}
-    rows: list[dict[str, Any]] = []
-    last: dict[str, Any] | None = None
-    try:
-        rows, last = folder.rows("epoch"), folder.last_row()
-        if lacks_recipe(folder.path):
-            raise without_recipe(folder.path)
-        record = folder.record()
-    except GenzooError as error:
-        if strict:
-            raise
-        # One damaged run must not hide the others.
-        console.say(f"Warning: {folder.path.name}: {error.message}", err=True)
-    tested = last if last and "test" in last else next((row for row in reversed(rows) if "test" in row), last)
-    return {
-        "name": folder.path.name,
-        "path": str(folder.path),
-        "title": record.get("title", ""),
-        "status": _status(folder, record),
-        "epoch": last["epoch"] if last else None,
-        "numbers": (tested.get("test") or tested["train"]) if tested else None,
-        "reports": names_shown(reports_of(record)),
-    }
-
-
-def _status(folder: RunFolder, record: dict[str, Any]) -> str:
-    """The recorded status; ``stopped`` where a run says that it is running and no process holds it."""
-    status = str(record.get("status", "unknown"))
-    return "stopped" if status == "running" and not folder.is_held else status
 
 
 def _split_titles(split: str, titles: list[str]) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genzoo.errors import GenzooError
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.identity import flat
 from genzoo.runs.per_image import Paired, paired
@@ -37,25 +35,34 @@ def paired_differences(folders: Sequence[RunFolder]) -> dict[str, list[Paired | 
     return found
 
 
-def told_apart(folders: Sequence[RunFolder], titles: Sequence[str]) -> list[str]:
+def apart(
+    differences: Sequence[Mapping[str, Any] | None], titles: Sequence[str], recipes: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
     """For each run, its options that differ between runs of the same title, such as ``latent_dim 8, epochs 2``.
 
     Args:
-        folders: The runs; one that cannot be read gets nothing.
-        titles: Theirs.
+        differences: Of each run's flat recipe from that of ``recipes`` for its title; None where it cannot be read, and
+            nothing is said of it.
+        titles: The runs'.
+        recipes: Title → the flat recipe that the differences are from.
+
+    Example:
+        >>> apart([{}, {"train.epochs": 2}], ["a", "a"], {"a": {"train.epochs": 1, "train.seed": 0}})
+        ['epochs 1', 'epochs 2']
     """
-    told = [""] * len(folders)
-    for title in set(titles):
-        places: list[int] = []
-        for place, folder in enumerate(folders):
-            with suppress(GenzooError, OSError):
-                if titles[place] == title and read_toml(folder.config_file, "run"):
-                    places.append(place)
-        differences = differing([folders[place] for place in places]) if len(places) > 1 else {}
-        for column, place in enumerate(places):
-            told[place] = ", ".join(
-                f"{key.removeprefix('train.').replace('.options.', '.')} {values[column]}"
-                for key, values in differences.items()
-                if values[column] is not None and key not in {"schema", "summary"}
-            )
+    told = [""] * len(titles)
+    places: dict[str, list[int]] = {}
+    for place, (title, found) in enumerate(zip(titles, differences, strict=True)):
+        if found is not None:
+            places.setdefault(title, []).append(place)
+    for title, members in places.items():
+        base = recipes.get(title, {})
+        keys = {key for place in members for key in differences[place] or ()}
+        shown: list[tuple[str, list[Any]]] = []
+        for key in sorted(keys):
+            values = [(differences[place] or {}).get(key, base.get(key)) for place in members]
+            if not key.startswith(("visualizers", "schema", "summary")) and len({str(value) for value in values}) > 1:
+                shown.append((key.removeprefix("train.").replace(".options.", "."), values))
+        for column, place in enumerate(members):
+            told[place] = ", ".join(f"{name} {values[column]}" for name, values in shown if values[column] is not None)
     return told
