@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from genzoo.compose.plan import Choice, Plan, bare_name, plan
 from genzoo.errors import UsageError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from genzoo.interfaces.drawing import Drawing
     from genzoo.interfaces.model import Model
     from genzoo.interfaces.view import RunView
+    from genzoo.portable.programs import Exported
     from genzoo.report.notebook import Document
     from genzoo.runs.load import LoadedRun
 
@@ -170,6 +171,27 @@ class Run:
         from genzoo.training.closing import findings_of
 
         return findings_of(self.loaded.experiment, self.view, self.folder.last_row())
+
+    @own_state()
+    def export(self, to: Literal["torch", "onnx"], folder: str | Path) -> Exported:
+        """Write encoder and decoder into a new folder, as programs that run without genzoo.
+
+        Args:
+            to: ``torch`` for files of `torch.export`, ``onnx`` for ONNX, which needs ``genzoo[onnx]``.
+            folder: The folder to make.
+
+        Returns:
+            What was written, how far each file is from the model, and why a part is absent.
+
+        Raises:
+            IncompatibleError: If the model has neither, or neither can be traced.
+
+        Example:
+            >>> load("zoo:report-vae").export("torch", "report-vae-torch").differences  # doctest: +SKIP
+        """
+        from genzoo.portable.programs import export_programs
+
+        return export_programs(self.folder, self.host, to, Path(folder), best=self.best, data=self.data)
 
     @own_state()
     def report(self, *others: Run, pages: Mapping[str, Any] | None = None, title: str = "") -> Document:

@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "viz": Entry("genzoo.cli.use", "Draw figures of a run."),
     "eval": Entry("genzoo.cli.use", "Compute metrics of a run."),
     "report": Entry("genzoo.cli.report", "Write one page about runs, with the model itself to try."),
+    "export": Entry("genzoo.cli.export", "Write a trained model for use without genzoo, or for a hub."),
     "sample": Entry("genzoo.cli.use", "Draw samples from a trained model."),
     "encode": Entry("genzoo.cli.use", "Write the codes of a dataset's images."),
     "runs": Entry("genzoo.cli.runs", "List, show, compare, record and remove runs."),

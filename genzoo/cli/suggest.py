@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "compare": "runs compare RUN RUN",
     "rm": "runs rm RUN",
     "delete": "runs rm RUN",
-    "export": "runs export RUN",
+    "onnx": "export RUN --to onnx",
     "history": "runs list",
     "config": "recipe",
     "find": "search",

@@ -160,7 +160,7 @@ def sample(
     from genzoo.api import labels_for
 
     target = target_file(out, (".png", ".npz"), force)
-    loaded = _load(run, best, _data_alone(context, "sample"))
+    loaded = _load(run, best, data_alone(context, "sample"))
     with interruptible("sample"):
         labels = labels_for(loaded.model, number, _label(label, loaded))
         images = loaded.model.sample(number, labels, seed=seed, mean=not draw)
@@ -204,7 +204,7 @@ def encode(
     from genzoo.parts.latents import encode as encode_batch
 
     target = target_file(out, (".npz",), force)
-    loaded = _load(run, best, _data_alone(context, "encode"))
+    loaded = _load(run, best, data_alone(context, "encode"))
     found: dict[str, list[Any]] = {}
     with interruptible("encode"):
         for batch in loaded.view.batches(ENCODED_AT_ONCE, limit, split):
@@ -283,7 +283,7 @@ def _load(run: str, best: bool, data: Mapping[str, str]) -> Run:
     return load(run, best=best, data=data)
 
 
-def _data_alone(context: click.Context, command: str) -> dict[str, str]:
+def data_alone(context: click.Context, command: str) -> dict[str, str]:
     """The options that point at the run's data, for a command that takes no other dotted flag."""
     dotted: list[Dotted] = context.meta["genzoo.dotted"]
     data, rest = data_options(dotted, command)

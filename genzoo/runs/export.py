@@ -133,12 +133,12 @@ def card(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", str(record.get("verdict", "")), "", licences(record), ""])
 
 
-def licences(record: dict[str, Any]) -> str:
-    """A sentence on what the weights and the images may be used under."""
+def licences(record: dict[str, Any], of_weights: str = "that of the distribution that ships them") -> str:
+    """Sentences on what the weights and the images may be used under."""
     name = record["components"]["dataset"]["name"]
     try:
         stated = host().get(Kind.DATASET, name).load().licence
     except PluginError:
         stated = ""
     of_images = stated or "not known to genzoo; see where they come from"
-    return f"Licence of the weights: that of the distribution that ships them. Licence of the images, `{name}`: {of_images}."
+    return f"Licence of the weights: {of_weights}. Licence of the images, `{name}`: {of_images}."
