@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genzoo.declare import Component, hookimpl
+from genzoo.declare import Component, Resource, hookimpl
 
 PAPER = "Dinh et al. 2017, Density estimation using Real NVP, https://arxiv.org/abs/1605.08803"
 
@@ -45,5 +45,19 @@ def genzoo_priors() -> list[Component]:
             summary="N(0, I) bent by couplings of convolutions at several scales, for images, with exact log-density",
             paper=PAPER,
             api="1.1",
+        ),
+    ]
+
+
+@hookimpl
+def genzoo_resources() -> list[Resource]:
+    """See `genzoo.hookspecs.genzoo_resources`."""
+    return [
+        Resource(
+            kind="run",
+            name="realnvp-mnist",
+            path="genzoo_flow_prior:zoo/realnvp-mnist",
+            summary="RealNVP on MNIST, 12 epochs: 1.47 bits per pixel on test images",
+            sha256="ed4ff8ec2bb283ca4ab0ec1909cd11e12a732cba02ba4ac7a8d23bce5f68d9c5",
         ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genzoo.declare import NOT_TAKEN, Component, hookimpl
+from genzoo.declare import NOT_TAKEN, Component, Resource, hookimpl
 
 
 @hookimpl
@@ -50,5 +50,19 @@ def genzoo_losses() -> list[Component]:
             summary="The game of a generator and a critic: non-saturating, hinge, or Wasserstein with gradient penalty",
             paper="Goodfellow et al. 2014, Generative Adversarial Nets, section 3, https://arxiv.org/abs/1406.2661",
             api="1.1",
+        ),
+    ]
+
+
+@hookimpl
+def genzoo_resources() -> list[Resource]:
+    """See `genzoo.hookspecs.genzoo_resources`."""
+    return [
+        Resource(
+            kind="run",
+            name="gan-mnist",
+            path="genzoo_gan:zoo/gan-mnist",
+            summary="A conditional GAN on MNIST, 40 epochs: judge-Fréchet 2.7, where real images have 1.4",
+            sha256="66f08175b3643b0efbee84aaf3e75c5488d58b60d98287e7176e1da737c8933e",
         ),
     ]
