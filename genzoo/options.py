@@ -48,6 +48,15 @@ class Options(BaseModel):
     without_effect: ClassVar[dict[str, str]] = {}
     places: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Refuse an option that would take the place of what this class says of options."""
+        if taken := sorted(name for name in cls.model_fields if name in vars(Options)):
+            raise TypeError(
+                f"{cls.__qualname__}: an option must have a name of its own, got {', '.join(taken)}, which `Options` uses "
+                "itself. Call it otherwise."
+            )
+
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, values: Any) -> Any:

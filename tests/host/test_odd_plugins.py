@@ -26,6 +26,7 @@ from genzoo.errors import AbruptExit
 from genzoo.host import guard
 from genzoo.host.contain import Contained
 from genzoo.host.plugin_host import GROUP, Host, Problem
+from genzoo.options import Options
 from genzoo.text import visible
 
 ENDS = {
@@ -538,3 +539,10 @@ def test_the_doctor_never_imports_what_is_not_allowed(faulty: Any, tmp_path: Pat
     done = site.genzoo("doctor", "--quick", "--json", GENZOO_LOAD_PLUGINS="other")
     assert "banned-zoo" in done.stdout
     assert not (tmp_path / "imported").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Field name")
+@pytest.mark.parametrize("name", ["places", "tiny", "acts_with", "without_effect"])
+def test_an_option_that_takes_the_place_of_a_declaration_is_refused_where_it_is_written(name: str) -> None:
+    with pytest.raises(TypeError, match=f"Mine: an option must have a name of its own, got {name}"):
+        type("Mine", (Options,), {"__annotations__": {name: str}, name: "x"})
