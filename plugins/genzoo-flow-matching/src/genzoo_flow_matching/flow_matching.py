@@ -7,9 +7,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from genzoo.distributions import StandardNormal
 from genzoo.errors import UsageError
 from genzoo.parts.field_prior import FieldPrior
-from genzoo.types import Report
+from genzoo.types import ImageSpec, LatentSpec, Report
+from genzoo_flow_matching.log_density import LogDensity, log_density
+from genzoo_flow_matching.ode import Solver, check_solver, solve
 from genzoo_flow_matching.options import FlowMatchingOptions
 
 
@@ -20,8 +23,9 @@ class FlowMatching(FieldPrior):
         z_t = (1 - t)\, z_0 + t\, z_1, \qquad
         \min_v \mathbb E\, \tfrac1D \| v(z_t, t, c) - (z_1 - z_0) \|^2, \qquad z_0 \sim \mathcal N(0, I)
 
-    A draw solves dz/dt = v(z, t, c) from t = 0 to 1 by the steps of Euler or of Heun. Before it is fitted it is N(0, I).
-    Its density is not known at the price of a draw, so that no elbo is computed with it.
+    A draw solves dz/dt = v(z, t, c) from t = 0 to 1 by the steps of Euler or of Heun, or by those that torchdiffeq chooses.
+    Before it is fitted it is N(0, I). Its density is not known at the price of a draw, so that no elbo is computed with it;
+    the metric `log-prob` estimates it along the equation.
 
     Args:
         options: Steps of a draw, whether it uses labels, and how long it is fitted.
@@ -30,6 +34,7 @@ class FlowMatching(FieldPrior):
 
     Raises:
         IncompatibleError: If it should use labels that the data has not.
+        PluginError: If it should choose its steps and torchdiffeq is not installed.
 
     References:
         Lipman et al. 2023, Flow Matching for Generative Modeling, equations 9 and 23 with σ_min = 0.
@@ -39,6 +44,10 @@ class FlowMatching(FieldPrior):
     fit_report: ClassVar[Report] = Report("velocity_error", "Squared error of the velocity", "", "lower")
     name: ClassVar[str] = "flow-matching"
     options: FlowMatchingOptions
+
+    def __init__(self, options: FlowMatchingOptions, latent: LatentSpec, image: ImageSpec) -> None:
+        super().__init__(options, latent, image)
+        check_solver(options.solver)
 
     def nll(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         """See `Prior.nll`; refused, since the density is not known."""
@@ -57,15 +66,41 @@ class FlowMatching(FieldPrior):
     @torch.no_grad()
     def draw(self, n: int, label: Tensor | None = None) -> Tensor:
         """See `FieldPrior.draw`."""
-        z, label = self.noise(n), self.labels(n, label)
-        count = self.options.steps
-        for step in range(count):
-            velocity = self._velocity(z, step / count, label)
-            ahead = z + velocity / count
-            if self.options.solver == "heun":
-                ahead = z + (velocity + self._velocity(ahead, (step + 1) / count, label)) / (2 * count)
-            z = ahead
+        options, label = self.options, self.labels(n, label)
+        (z,) = solve(
+            lambda time, state: (self._velocity(state[0], time, label),),
+            (self.noise(n),),
+            0.0,
+            1.0,
+            solver=options.solver,
+            steps=options.steps,
+            tolerance=options.tolerance,
+        )
         return z
+
+    def log_density(
+        self,
+        latents: Tensor,
+        label: Tensor | None = None,
+        *,
+        solver: Solver = "heun",
+        steps: int = 50,
+        tolerance: float = 1e-4,
+        probes: int = 0,
+    ) -> LogDensity:
+        """log p(z) of what is drawn with this guidance, along the differential equation; exact before it is fitted.
+
+        Args:
+            latents: ``[B, *event]``.
+            label: int64 ``[B]``; required by a conditional prior.
+            solver, steps, tolerance: See `genzoo_flow_matching.ode.solve`.
+            probes: See `genzoo_flow_matching.log_density.log_density`.
+        """
+        if not self.begun:
+            value = StandardNormal(self.latent.shape).log_prob(latents)
+            return LogDensity(value, torch.zeros_like(value))
+        settings = {"solver": solver, "steps": steps, "tolerance": tolerance, "probes": probes}
+        return log_density(lambda z, time: self._velocity(z, time, label), latents, **settings)
 
     def _velocity(self, z: Tensor, time: float, label: Tensor | None) -> Tensor:
         return self.guided(z, torch.full((len(z),), time, dtype=z.dtype, device=z.device), label)

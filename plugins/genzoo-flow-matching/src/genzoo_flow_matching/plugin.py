@@ -8,6 +8,22 @@ PAPER = "Lipman et al. 2023, Flow Matching for Generative Modeling, https://arxi
 
 
 @hookimpl
+def genzoo_metrics() -> list[Component]:
+    return [
+        Component(
+            kind="metric",
+            name="log-prob",
+            target="genzoo_flow_matching.log_prob:LogProb",
+            options="genzoo_flow_matching.options:LogProbOptions",
+            summary="log p(x) of test images, or a bound, with the density of flow matching along its equation",
+            paper="Chen et al. 2018, Neural Ordinary Differential Equations, https://arxiv.org/abs/1806.07366",
+            requires_extra=("torchdiffeq",),
+            api="1.1",
+        ),
+    ]
+
+
+@hookimpl
 def genzoo_models() -> list[Component]:
     return [
         Component(
@@ -33,6 +49,7 @@ def genzoo_priors() -> list[Component]:
             summary="Noise carried along a learned velocity field; no density, fitted by regression",
             paper=PAPER,
             companions={FIELD: "unet"},
+            requires_extra=("torchdiffeq",),
             api="1.1",
         ),
     ]
