@@ -25,11 +25,22 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",  # mathematics without a request to anywhere
+    "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "examples"]
 default_role = "py:obj"
 
 html_theme = "furo"
+html_theme_options = {
+    "source_repository": "https://github.com/genzoo/genzoo/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+EXTRA = Path(__file__).parent / "_extra"
+EXTRA.mkdir(exist_ok=True)  # Sphinx asks for it before anything is written.
+html_extra_path = [EXTRA.name]  # the explorer of the first page, which `write_explorer` draws
+copybutton_exclude = ".linenos, .gp, .go"
 html_title = f"genzoo {release}"
 
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath", "fieldlist"]
@@ -79,6 +90,18 @@ def write_generated_pages(app: Sphinx) -> None:
     import generate
 
     generate.write_all(Path(app.srcdir))
+    if app.builder.format == "html":
+        write_explorer(EXTRA / "explorer.html")
+
+
+def write_explorer(page: Path) -> None:
+    """The latent explorer of a trained model, as `genzoo viz zoo:report-vae explorer` draws it; once for all builds."""
+    if page.exists():
+        return
+    import genzoo
+
+    made = genzoo.load("zoo:report-vae").explore()
+    page.write_text(made.html, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
