@@ -74,7 +74,7 @@ def record(run: Path) -> dict[str, Any]:
     return json.loads((run / "run.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["report-vae", "report-cvae"])
+@pytest.mark.parametrize("name", sorted(shipped.resource.name for shipped in host().resources("run")))
 def test_a_shipped_run_says_which_images_it_was_trained_on(name: str) -> None:
     warned: list[str] = []
     loaded = load_run(find_run(f"zoo:{name}"), host(), warn=warned.append)

@@ -93,12 +93,13 @@ def _without_places(run: RunFolder, record: dict[str, Any]) -> str:
     """config.toml without the paths of this machine, which are also taken out of the record."""
     data = record.get("data", {})
     places: dict[str, str] = data.get("places", {})
+    if data:
+        record["data"] = {name: value for name, value in data.items() if name not in {"places", "folder"}}
     if not places:
         return run.config_file.read_text(encoding="utf-8")
     recipe = read_recipe(run.config_file)
     assert recipe.dataset is not None  # Given in every config.toml.
     kept = {name: value for name, value in recipe.dataset.options.items() if name not in places}
-    record["data"] = {name: value for name, value in data.items() if name not in {"places", "folder"}}
     parts = record["components"]
     record["components"] = {**parts, "dataset": {**parts["dataset"], "options": kept}}
     return recipe.model_copy(update={"dataset": recipe.dataset.model_copy(update={"options": kept})}).to_toml()
