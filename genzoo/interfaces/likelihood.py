@@ -23,6 +23,8 @@ class Likelihood(nn.Module, ABC):
         - `channels`, unless it is one number a pixel and channel.
         - `display`, unless the mean already lies in [0, 1].
         - Optionally `least_distortion` and `diagnose`, for the verdict on a trained run.
+        - ``levels``: how many grey levels, equally far apart from 0 to 1, it is a distribution over, if it is one and not
+          of 2 or 256.
         - ``density``: what ``log_prob`` of its distribution is, if not exact.
 
     Args:
@@ -30,6 +32,7 @@ class Likelihood(nn.Module, ABC):
     """
 
     density: ClassVar[Literal["exact", "bound", "estimate", "none"]] = "exact"
+    levels: int | None = None
 
     def __init__(self, options: Options) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KIT_VERSION", "Check", "CheckFailure", "Report", "all_checks", "check_component", "checks_for", "contract"]
 
-KIT_VERSION = "1.3"
+KIT_VERSION = "1.4"
 """Version of the set of checks, recorded with every result."""
 
 _MODULES = {

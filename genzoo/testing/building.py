@@ -67,15 +67,27 @@ def _loss(subject: Subject, options: Options, image: ImageSpec | None = None) ->
         if any(True for _ in loss.parameters()):
             loss.double()  # The cases are in float64.
     else:
-        loss.prepare(generator_for(loss), reference_parts(GREY))
+        model = generator_for(loss)
+        loss.prepare(model, reference_parts(model.image))
     return loss
 
 
 def generator_for(objective: Any) -> Any:
-    """A reference generator that an objective can train, in training mode: one without an encoder where it takes that."""
-    kind = PlainGenerator if issubclass(PlainGenerator, objective.on) else PlainModel
+    """A reference generator that an objective can train, in training mode: one without an encoder where it takes that.
+
+    It has the capabilities that the objective requires and none that it forbids, where the bench has such a one: labels are
+    left out for an objective that forbids conditional generators.
+    """
+    plain = ImageSpec(GREY.shape)
+    kinds = (PlainGenerator,) if issubclass(PlainGenerator, objective.on) else REFERENCE_MODELS
     with seeded(11):
-        return kind(NoOptions(), reference_parts(GREY)).train()
+        made: list[Any] = [kind(NoOptions(), reference_parts(image)) for kind in kinds for image in (GREY, plain)]
+    takes = [
+        model
+        for model in made
+        if objective.requires <= model.capabilities and not objective.forbids & model.capabilities
+    ]
+    return (takes or made)[0].train()
 
 
 def _network(subject: Subject, options: Options, image: ImageSpec | None = None) -> Any:

@@ -28,6 +28,7 @@ class Case:
         logits: ``[B, 1, 4, 4]``, the decoder's raw output but for the part that depends on the sample.
         image: ``[B, 1, 4, 4]``.
         auxiliary: name → ``[B]``.
+        label: ``[B]``, which stay with their images.
         categorical: Codes for latents, whose logits are ``mean``.
     """
 
@@ -36,6 +37,7 @@ class Case:
     noise: Tensor
     logits: Tensor
     image: Tensor
+    label: Tensor
     auxiliary: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     categorical: bool = False
 
@@ -65,6 +67,7 @@ class Case:
             noise=self.noise[:, :, index],
             logits=self.logits[index],
             image=self.image[index],
+            label=self.label[index],
             auxiliary={name: value[index] for name, value in self.auxiliary.items()},
         )
 
@@ -73,7 +76,7 @@ class Case:
         return self.image.shape[0]
 
     def batch(self) -> Batch:
-        return Batch(self.image, torch.arange(self.size) % 3)
+        return Batch(self.image, self.label)
 
     def output(self) -> ModelOutput:
         """The output: one posterior a level, top first, and a Bernoulli likelihood that reads the last sample."""
@@ -127,4 +130,5 @@ def case(
 
     mean, log_variance = rate * normal(levels, n, WIDTH), -rate * torch.rand(levels, n, WIDTH, generator=draw).double()
     image = torch.rand(n, *SHAPE, generator=draw, dtype=torch.float64)
-    return Case(mean, log_variance, normal(levels, samples, n, WIDTH), normal(n, *SHAPE), image, {}, categorical)
+    noise, logits = normal(levels, samples, n, WIDTH), normal(n, *SHAPE)
+    return Case(mean, log_variance, noise, logits, image, torch.arange(n) % 3, {}, categorical)

@@ -116,6 +116,8 @@ def tells_good_from_bad(subject: Subject) -> None:
     expect(metric.direction in {"higher", "lower"}, '"higher" or "lower"', metric.direction)
     best, worst = (_own(evaluate(metric, view)) for view in extreme_views(metric, sizes=(600, 300)))
     gain = best - worst if metric.direction == "higher" else worst - best
+    if not gain and not _reads(metric, subject):
+        raise NotApplicable("it reads no images, and is no score of what the weights do")
     low, high = metric.bounds
     least = 0.1 * (high - low) if low is not None and high is not None else 0.0
     expect(
@@ -123,6 +125,13 @@ def tells_good_from_bad(subject: Subject) -> None:
         f"the best model to be {metric.direction} by more than {least:g}",
         f"{best:.4g} against {worst:.4g}",
     )
+
+
+def _reads(metric: Any, subject: Subject) -> set[str]:
+    """The splits that it reads of a run."""
+    view, read = watched(first_view(metric, subject))
+    evaluate(metric, view)
+    return read
 
 
 @check(

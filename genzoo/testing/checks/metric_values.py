@@ -14,12 +14,13 @@ from torch import Tensor
 from genzoo.errors import UsageError
 from genzoo.interfaces import Model, RunView
 from genzoo.randomness import seeded
-from genzoo.testing.bench import View, reference_model
+from genzoo.testing.bench import View, history, reference_model
 from genzoo.testing.building import difference, extreme_views, first_view, views_for
 from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.checks.metric import METRIC, QUANTITIES, evaluate, promised
 from genzoo.testing.reference import PlainModel, TwoLevelModel
 from genzoo.testing.subject import Subject
+from genzoo.testing.watching import watched
 from genzoo.types import Split
 
 _DRAWS = 200
@@ -220,6 +221,11 @@ def depends_on_the_model(subject: Subject) -> None:
     others = views_for(metric, subject)[1:]
     if any(difference(dict(first), dict(evaluate(metric, other))) is not None for other in others):
         return  # such as a count of parameters, which is that of a kind of model
+    seen, read = watched(view)
+    evaluate(metric, seen)
+    other = evaluate(metric, replace(view, history=[{**row, "epoch": at} for at, row in enumerate(history(7, 3.0), 2)]))
+    if not read and difference(dict(first), dict(other)) is not None:
+        raise NotApplicable("it measures the history of the run")
     raise CheckFailure("another number for another model", "the same ones for five models")
 
 

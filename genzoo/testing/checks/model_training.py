@@ -125,7 +125,7 @@ class _Encoder(nn.Module):
         self.label = label
         posterior = self._posterior(batch(model.image, 3).image)
         readers = (_mean_of, _logits_of, _mode_of)
-        self.read = next((item for item in readers if _finite(item, posterior)), _mode_of)
+        self.read = next((item for item in readers if _finite(item, posterior)), _density_of)
 
     def _posterior(self, image: Tensor) -> Any:
         return self.model.encode(Batch(image, self.label)).latents[0].posterior
@@ -146,6 +146,11 @@ def _mode_of(posterior: Any) -> Tensor:
     return posterior.mode
 
 
+def _density_of(posterior: Any) -> Tensor:
+    """Of a posterior that has no mean or mode, such as one pushed through a flow: its density at one point."""
+    return posterior.log_prob(torch.zeros(posterior.event_shape))
+
+
 def _finite(read: Callable[[Any], Tensor], posterior: Any) -> bool:
     try:
         return bool(read(posterior).isfinite().all())
@@ -157,7 +162,7 @@ def _sides(model: Any) -> tuple[tuple[str, nn.Module, Tensor], ...]:
     label = labels(model, 3) if is_conditional(model) else None
     return (
         ("encoder", _Encoder(model, label), batch(model.image, 3).image),
-        ("decoder", _Decoder(model, label), top_samples(model, 3)),
+        ("decoder", _Decoder(model, label), top_samples(model, 3).contiguous()),
     )
 
 

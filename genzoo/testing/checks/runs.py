@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from genzoo.errors import UsageError
 from genzoo.interfaces import Animation, Page
 from genzoo.randomness import seeded
-from genzoo.testing.bench import COLOUR, GREY, ODD, reference_model
+from genzoo.testing.bench import COLOUR, GREY, ODD, history, reference_model
 from genzoo.testing.building import agree, difference, extreme_views, first_view, render, views_for
 from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.modules import snapshot
@@ -248,6 +248,8 @@ def responds_to_run(subject: Subject) -> None:
         others += list(views_for(plugin, subject)[1:])
         with contextlib.suppress(NotApplicable, UsageError):
             others += extreme_views(plugin)
+        rows: list[Mapping[str, Any]] = [*others[0].history[::-1], *history(7, 3.0)]
+        others.append(replace(others[0], history=[{**row, "epoch": at} for at, row in enumerate(rows, 1)]))
         model = others[0].model
         others += [replace(others[0], model=reference_model(type(model), model.image, 4, by)) for by in (0.05, 20.0)]
         made = [_trace(_performed(plugin, item)) for item in others]

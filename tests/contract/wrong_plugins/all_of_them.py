@@ -21,6 +21,7 @@ for _module in (
     "metrics",
     "visualizers",
     "values",
+    "unusual",
 ):
     import_module(f"wrong_plugins.{_module}")
 

@@ -48,7 +48,7 @@ def kind_of(cls: type) -> Kind:
     """The kind of the interface that a class derives from."""
     bases = [base for base in cls.__mro__ if base.__module__.startswith("genzoo.interfaces")]
     name = bases[0].__name__.lower()
-    return Kind({"latentgenerator": "model", "objective": "loss"}.get(name, name))
+    return Kind({"generator": "model", "latentgenerator": "model", "objective": "loss"}.get(name, name))
 
 
 def installed(cls: type, name: str, version: str = "1.0", **declared: Any) -> Installed:
