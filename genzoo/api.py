@@ -267,15 +267,19 @@ class Run:
             label: Of a conditional model: one for all, or one an image, by number or by the class's name.
 
         Raises:
-            UsageError: If an image has another shape or values outside [0, 1], or a label is no class.
+            UsageError: If an image has another shape or values outside [0, 1], or a label is no class or given to a model
+                that reads none.
         """
         from genzoo.given import images_of, labels_of
         from genzoo.parts.latents import encode
         from genzoo.training.draw import at_rest
-        from genzoo.types import Batch
+        from genzoo.types import Batch, Capability
 
         spec = self.model.image
         taken = images_of(images, spec)
+        if label is not None and Capability.CONDITIONAL not in self.model.capabilities:
+            name = self.loaded.experiment.plan.model.name
+            raise UsageError(f"encode: label must be left out for {name}, which reads none, got {label!r}.")
         labels = None if label is None or not spec.labelled else labels_of(label, len(taken), spec, "encode")
         with at_rest(self.view, "encode"):
             return encode(self.model, Batch(taken, labels).to(_device(self.model))).top

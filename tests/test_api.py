@@ -172,6 +172,15 @@ def codes(run: genzoo.Run, images: torch.Tensor) -> torch.Tensor:
     return run.encode(images, 3)
 
 
+def test_a_label_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    plain = genzoo.run("vae", out=tmp_path, **SMALL)
+    image = plain.view.batch(2).image
+    assert plain.encode(image).shape == (2, 2)
+    for label in (3, [1, 2], "three"):
+        with pytest.raises(UsageError, match="encode: label must be left out for vae, which reads none, got"):
+            plain.encode(image, label)
+
+
 class OnlyAnArray:
     """What another library would pass."""
 

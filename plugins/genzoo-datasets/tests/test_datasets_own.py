@@ -101,6 +101,20 @@ def test_folder_without_classes_and_in_colour(tmp_path: Path) -> None:
     assert folder(tmp_path, channels=1).split("train").images.shape == (3, 1, 5, 6)
 
 
+@pytest.mark.parametrize("ending", ["gif", "png", "bmp"])
+@pytest.mark.parametrize(("colour", "channels"), [((90, 90, 90), 1), ((90, 60, 90), 3)])
+def test_a_palette_of_greys_is_grey(tmp_path: Path, ending: str, colour: tuple[int, int, int], channels: int) -> None:
+    for name in ("a", "b", "c", "d"):
+        file = tmp_path / f"{name}.{ending}"
+        image = Image.new("P", (6, 5))
+        image.putpalette([0, 0, 0, *colour, 7, 7, 7])
+        image.putdata([0, 1, 2] * 10)
+        image.save(file)
+    data = folder(tmp_path)
+    assert data.spec.shape == (channels, 5, 6)
+    assert sorted(data.split("train").images.unique().tolist()) == sorted({0, 7, *colour})
+
+
 def test_images_of_unequal_size_are_refused_by_name_or_resized(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 50)
     odd = draw(tmp_path / "b.png", 70, size=(12, 9))
@@ -309,6 +323,18 @@ def test_npz_that_breaks_a_rule(tmp_path: Path, arrays: dict[str, Any], options:
 class Explosive:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return pytest.fail, ("a pickle was read",)
+
+
+@pytest.mark.parametrize("other", ["train", "test"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_splits_of_unlike_scales_are_refused(tmp_path: Path, other: str, dtype: str) -> None:
+    arrays = {
+        f"{split}_images": np.zeros((6, 4, 4), dtype if split == other else "uint8") for split in ("train", "test")
+    }
+    with pytest.raises(UsageError, match=f"both splits must be 8-bit, or both float.*{dtype}"):
+        _ = npz(tmp_path, **arrays).spec
+    alike = {"train_images": np.zeros((6, 4, 4), "float32"), "test_images": np.zeros((6, 4, 4), "float64")}
+    assert npz(tmp_path, **alike).spec.levels is None
 
 
 def test_npz_never_unpickles_and_refuses_damage(tmp_path: Path) -> None:

@@ -142,7 +142,15 @@ def shape_of(file: ImageFile, dataset: str) -> tuple[int, int, int]:
     """Channels (1 where it is stored grey, else 3), height and width of an image in a file of its own."""
     image = opened(file.path, file, dataset)
     width, height = image.size
-    return (1 if image.mode in GREY else 3), height, width
+    return (1 if is_grey(image) else 3), height, width
+
+
+def is_grey(image: Image.Image) -> bool:
+    """Whether an image is stored without colours: as grey, or by a palette of greys alone, as GIF and PNG may."""
+    if image.mode not in {"P", "PA"}:
+        return image.mode in GREY
+    palette = image.getpalette() or []
+    return bool(palette) and palette[::3] == palette[1::3] == palette[2::3]
 
 
 def has_alpha(image: Image.Image) -> bool:

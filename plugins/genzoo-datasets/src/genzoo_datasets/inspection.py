@@ -13,7 +13,7 @@ from PIL import Image
 from genzoo import storage
 from genzoo.errors import GenzooError, StorageError
 from genzoo.parts.cache import cache_folder
-from genzoo_datasets.decode import GREY, ImageFile, has_alpha, has_other_profile, refuse_deep
+from genzoo_datasets.decode import ImageFile, has_alpha, has_other_profile, is_grey, refuse_deep
 
 VERSION = 2
 """To be raised whenever the same files would be told otherwise."""
@@ -60,7 +60,7 @@ class Inspection:
                 turned = "exif" in stored.info and stored.getexif().get(0x0112, 1) in _TURNED
                 width, height = reversed(stored.size) if turned else stored.size
                 pages = getattr(stored, "n_frames", 1) > 1
-                grey, alpha, inks = stored.mode in GREY, has_alpha(stored), stored.mode in ("CMYK", "YCbCr")
+                grey, alpha, inks = is_grey(stored), has_alpha(stored), stored.mode in ("CMYK", "YCbCr")
                 profile = not inks and has_other_profile(stored)
         except GenzooError:
             raise

@@ -51,12 +51,24 @@ class Npz(PixelDataset):
     @cached_property
     def stored_spec(self) -> ImageSpec:
         """See `PixelDataset.stored_spec`."""
+        self._refuse_two_scales()
         images, classes = self._images("train"), self._classes
         levels = 256 if images.dtype == torch.uint8 else None
         shape = tuple(images.shape[1:])
         if classes is None:
             return ImageSpec(shape, levels=levels)
         return ImageSpec(shape, classes.count, levels, classes.names)
+
+    def _refuse_two_scales(self) -> None:
+        """Refuse splits of which one has 256 grey levels and the other any number."""
+        keys = list(dict.fromkeys(self._key(split, "images") for split in self.splits))
+        eight_bits = {key: self._arrays[key].dtype in (np.uint8, np.bool_) for key in keys}
+        if len(set(eight_bits.values())) > 1:
+            told = ", ".join(f"{key} in {self._arrays[key].dtype}" for key in keys)
+            raise UsageError(
+                f"npz: both splits must be 8-bit, or both float in [0, 1], got {told}.",
+                "Store both alike: a model of 256 levels says nothing of images between them.",
+            )
 
     @cached_property
     def _classes(self) -> Classes | None:
