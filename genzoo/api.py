@@ -406,7 +406,7 @@ def run_recipe(
 def load(
     name: str | Path, host: Host | None = None, *, best: bool = False, data: Mapping[str, Any] | None = None
 ) -> Run:
-    """A run by folder, ``last``, part of its folder's name, or ``zoo:NAME`` for one that a plugin ships.
+    """A run by folder, ``last``, part of its folder's name, ``zoo:NAME`` of a plugin, or ``hf:USER/NAME`` of a hub.
 
     Args:
         name: The run.

@@ -24,9 +24,13 @@ FORMS = ("torch", "onnx", "hub-folder")
     metavar="NAME",
     help="With hub-folder: the licence of the weights as the hub names it: mit.",
 )
+@click.option("--push", default="", metavar="USER/NAME", help="With hub-folder: upload it to this repository.")
+@click.option("--private", is_flag=True, help="With --push: make a new repository private.")
 @BEST
 @click.pass_context
-def export(context: click.Context, run: str, form: str, out: str | None, licence: str, best: bool) -> None:
+def export(
+    context: click.Context, run: str, form: str, out: str | None, licence: str, push: str, private: bool, best: bool
+) -> None:
     """Write RUN's model for use without genzoo, or as a folder for the Hugging Face Hub.
 
     torch: encoder and decoder as files of torch.export (.pt2). onnx: as ONNX files, which need `genzoo[onnx]` to be made.
@@ -34,25 +38,31 @@ def export(context: click.Context, run: str, form: str, out: str | None, licence
     safetensors, config.toml, and a model card with the scores, the command that repeats them, the licence and the parts.
     """
     from genzoo.host.plugin_host import host
-    from genzoo.runs.find import find_run
+    from genzoo.runs.find import elsewhere, find_run
 
     data = data_alone(context, "export")
     folder = find_run(run)
-    name = run.removeprefix("zoo:") if run.startswith("zoo:") else folder.path.name
+    name = elsewhere(run) or folder.path.name
     target = Path(out or f"{name}-{form.removesuffix('-folder')}")
     with interruptible("export"):
         if form == "hub-folder":
-            from genzoo.portable.hub import export_hub
+            from genzoo.portable.hub import check_name, export_hub, upload
 
             if best:
                 raise UsageError("export: --best does not go with --to hub-folder.", "Leave --best out.")
+            if push:
+                check_name(push)
             export_hub(folder, host(), target, licence=licence)
-            console.say(f"{target}: upload it with `hf upload USER/NAME {target}`.")
+            if push:
+                console.say(f"{target}: uploaded to {upload(target, push, private=private)}")
+            else:
+                console.say(f"{target}: upload it with `hf upload USER/NAME {target}`.")
             return
         from genzoo.portable.programs import export_programs
 
-        if licence:
-            raise UsageError("export: --licence goes with --to hub-folder.", "Leave --licence out.")
+        for flag, given in (("--licence", licence), ("--push", push), ("--private", private)):
+            if given:
+                raise UsageError(f"export: {flag} goes with --to hub-folder.", f"Leave {flag} out.")
         done = export_programs(folder, host(), "onnx" if form == "onnx" else "torch", target, best=best, data=data)
     for file, difference in done.differences.items():
         console.say(f"{target / file} (within {difference:.1g} of the model)")

@@ -45,10 +45,10 @@ def report(
     from genzoo.host.plugin_host import host
     from genzoo.report.assemble import PAGES
     from genzoo.report.assemble import report as assemble
-    from genzoo.runs.find import find_run
+    from genzoo.runs.find import elsewhere, find_run
 
     folders = [find_run(name) for name in runs]
-    name = runs[0].removeprefix("zoo:") if len(runs) == 1 else f"{len(runs)}-runs"
+    name = elsewhere(runs[0]) or runs[0] if len(runs) == 1 else f"{len(runs)}-runs"
     name = folders[0].path.name if name == "last" or "/" in name or "\\" in name else name
     target = target_file(out or f"{name}-report.html", (".html",), force)
     data, dotted = data_options(context.meta["genzoo.dotted"], "report")

@@ -265,11 +265,11 @@ def _resume(
     out: str | None,
 ) -> Outcome:
     from genzoo.host.plugin_host import host
-    from genzoo.runs.find import find_run, runs_root
+    from genzoo.runs.find import elsewhere, find_run, runs_root
     from genzoo.training.start import resume
 
-    if name.startswith("zoo:"):
-        raise UsageError("run: --resume must name a run of yours, got one that a plugin ships.")
+    if elsewhere(name):
+        raise UsageError("run: --resume must name a run of yours, got one that a plugin or a hub ships.")
     folder = find_run(name, runs_root(out), changes=True)
     data, dotted = data_options(dotted, "run")
     before = read_recipe(folder.config_file)

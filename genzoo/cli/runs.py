@@ -14,7 +14,7 @@ from genzoo import storage
 from genzoo.cli import console
 from genzoo.errors import RunExistsError, UsageError
 from genzoo.runs.compared import differing, paired_differences
-from genzoo.runs.find import find_run, runs_root
+from genzoo.runs.find import elsewhere, find_run, runs_root
 from genzoo.runs.folder import RunFolder, is_own, is_run
 from genzoo.runs.listing import listed, status, summary
 from genzoo.runs.per_image import Paired
@@ -229,8 +229,8 @@ def _draw_comparison(target: Path, labels: tuple[str, ...], folders: list[RunFol
 
 
 def _removable(name: str, out: str | None) -> RunFolder:
-    if name.startswith("zoo:"):
-        raise UsageError(f"runs rm: {name} is shipped by a plugin and is not yours to remove.")
+    if elsewhere(name):
+        raise UsageError(f"runs rm: {name} is shipped by a plugin or a hub and is not yours to remove.")
     with suppress(OSError):  # A name that is too long for a file.
         if Path(name).exists() and not is_run(Path(name)):
             raise UsageError(f"runs rm: {name} is no run folder; nothing was removed.", "See `genzoo runs list`.")

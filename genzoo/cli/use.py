@@ -15,6 +15,7 @@ from genzoo.cli.run import figure_formats
 from genzoo.compose.plan import bare_name
 from genzoo.errors import GenzooError, UsageError
 from genzoo.recipe import Part
+from genzoo.runs.find import elsewhere
 from genzoo.types import Kind
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ BEST = click.option(
 ENCODED_AT_ONCE = 1000
 """Images that ``genzoo encode`` holds as floats."""
 
-RUN_HELP = "RUN is a folder, part of its name, `last`, or `zoo:NAME` for one that a plugin ships."
+RUN_HELP = "RUN is a folder, part of its name, `last`, `zoo:NAME` of a plugin, or `hf:USER/NAME` of a hub."
 MOVED_HELP = " Data that were moved: --data.path FILE, --data.root FOLDER, as the dataset's option is called."
 
 
@@ -119,7 +120,7 @@ def evaluate(context: click.Context, run: str, names: tuple[str, ...], best: boo
     # After they are shown, since a run on a disk that cannot be written is worth measuring too.
     if loaded.loaded.data.differences:
         console.say("The numbers are of other data than the run's, and are not kept in its run.json.", err=True)
-    elif not run.startswith("zoo:"):
+    elif elsewhere(run) is None:
         with loaded.folder.locked(seconds=5):
             record = loaded.record
             metrics = {**record.get("metrics", {}), **keep(results, loaded.folder)}
@@ -298,7 +299,8 @@ def data_alone(context: click.Context, command: str) -> dict[str, str]:
 def _folder(name: str, run: Run, out: str | None) -> Path:
     if out is not None:
         return Path(out)
-    return Path(f"{name.removeprefix('zoo:')}-figures") if name.startswith("zoo:") else run.folder.figures
+    short = elsewhere(name)
+    return Path(f"{short}-figures") if short else run.folder.figures
 
 
 def with_options(names: tuple[str, ...], dotted: list[tuple[tuple[str, ...], str]], command: str) -> dict[str, Part]:

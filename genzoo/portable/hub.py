@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genzoo import storage
-from genzoo.errors import GenzooError
+from genzoo.errors import GenzooError, UsageError
 from genzoo.host.plugin_host import Host
 from genzoo.process import own_state
+from genzoo.runs.downloaded import check_hub
 from genzoo.runs.export import export_run, licences
 from genzoo.runs.folder import RunFolder
 from genzoo.runs.reports import reports_of
@@ -48,6 +50,47 @@ def export_hub(run: RunFolder, host: Host, folder: Path, *, licence: str = "") -
     card = model_card(RunFolder(folder).record(), host, weights.relative_to(folder).as_posix(), licence)
     storage.replace(folder / "README.md", card.encode())
     return folder
+
+
+def check_name(repository: str) -> None:
+    """Refuse a repository that has no such name, and a missing huggingface_hub.
+
+    Raises:
+        UsageError: In these cases.
+    """
+    check_hub("export: --push")
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository):
+        raise UsageError(f"export: --push must be USER/NAME, got {repository!r}.")
+
+
+def upload(folder: Path, repository: str, *, private: bool = False) -> str:
+    """Upload a folder of `export_hub` into a repository of the hub, which is made where it is not there.
+
+    Args:
+        folder: The folder.
+        repository: ``USER/NAME``.
+        private: Make a new repository private.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        UsageError: If huggingface_hub is missing, or the hub refuses.
+    """
+    check_name(repository)
+    from huggingface_hub import HfApi
+
+    hub = HfApi(library_name="genzoo")
+    try:
+        hub.create_repo(repository, private=private or None, exist_ok=True)
+        done = hub.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"Upload {folder.name}")
+    except Exception as error:
+        why = one_line(str(error).strip().partition("\n")[0])[:300]
+        raise UsageError(
+            f"export: {repository} could not be uploaded ({type(error).__name__}: {why}).",
+            f"The folder is {folder}. `hf auth login` signs in.",
+        ) from error
+    return str(done.commit_url)
 
 
 def model_card(record: Mapping[str, Any], host: Host, weights: str, licence: str = "") -> str:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from genzoo import storage
-from genzoo.engine.signals import StopRequested
 from genzoo.errors import GenzooError, IncompatibleError, UsageError
 from genzoo.host import origin
 from genzoo.host.plugin_host import Host
@@ -120,8 +119,6 @@ def trace(function: Function) -> Any:
             shapes = tuple({0: batch} for _ in example)
             traced = torch.export.export(function, example, dynamic_shapes=(shapes,), strict=False)
             traced = _needed(traced, example, shapes)
-    except StopRequested:
-        raise
     except Exception as error:
         why = one_line(str(error).strip().partition("\n")[0])[:200]
         raise IncompatibleError(f"export: torch.export cannot trace it ({type(error).__name__}: {why}).") from error
@@ -209,8 +206,6 @@ def _as_onnx(traced: Any, function: Function) -> tuple[bytes, Call]:
                 verbose=False,
                 external_data=False,
             )
-    except StopRequested:
-        raise
     except Exception as error:
         why = one_line(str(error).strip().partition("\n")[0])[:200]
         raise IncompatibleError(f"export: ONNX cannot say what it computes ({type(error).__name__}: {why}).") from error

@@ -12,6 +12,7 @@ from genzoo.bounded import user_path
 from genzoo.errors import CorruptError, GenzooError, UsageError
 from genzoo.host import origin
 from genzoo.host.plugin_host import InstalledResource, host
+from genzoo.runs.downloaded import PREFIX, downloaded
 from genzoo.runs.folder import RunFolder, is_run, lacks_recipe, open_run, without_recipe
 
 _log = logging.getLogger("genzoo.run")
@@ -38,8 +39,16 @@ def all_runs(root: Path) -> Iterator[RunFolder]:
         yield RunFolder(path)
 
 
+def elsewhere(name: str) -> str | None:
+    """NAME of ``zoo:NAME`` and ``hf:USER/NAME``, runs that are not the user's own; None for another name."""
+    for prefix in ("zoo:", PREFIX):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix).partition("@")[0].rpartition("/")[2]
+    return None
+
+
 def find_run(name: str, root: Path | None = None, *, changes: bool = False) -> RunFolder:
-    """A run by folder, by ``last``, by the name (or a unique part of the name) of its folder, or by ``zoo:NAME``.
+    """A run by folder, ``last``, the name (or a unique part of the name) of its folder, ``zoo:NAME`` or ``hf:USER/NAME``.
 
     Args:
         name: The run.
@@ -52,6 +61,8 @@ def find_run(name: str, root: Path | None = None, *, changes: bool = False) -> R
         PluginError: If no plugin ships the ``zoo:`` run.
         CorruptError: If it names a pickle, which is refused unread.
     """
+    if name.startswith(PREFIX):
+        return downloaded(name)
     if name.startswith("zoo:"):
         return _shipped(host().resource("run", name.removeprefix("zoo:")))
     if Path(name).suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:

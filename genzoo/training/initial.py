@@ -13,7 +13,7 @@ from genzoo.engine.checkpoint import find
 from genzoo.engine.tensor_files import read_tensors
 from genzoo.errors import CorruptError, UsageError
 from genzoo.recipe import Init
-from genzoo.runs.find import find_run
+from genzoo.runs.find import elsewhere, find_run
 from genzoo.runs.folder import RunFolder
 
 PRIOR = "prior"
@@ -33,7 +33,7 @@ def init_from(name: str, frozen: Collection[str] = (), root: Path | None = None)
         UsageError: If the run has no checkpoint.
     """
     weights = _weights(find_run(name, root))
-    run = name if name.startswith("zoo:") else str(find_run(name, root).path.resolve())
+    run = name if elsewhere(name) else str(find_run(name, root).path.resolve())
     return Init(run=run, sha256=storage.sha256(weights), frozen=tuple(frozen))
 
 
