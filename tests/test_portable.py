@@ -196,6 +196,8 @@ def test_a_hub_folder_loads_and_its_card_says_what_it_is(runs: dict[str, genzoo.
         "1312.6114",
     ):
         assert words in body
+    assert str(Path.cwd()) in (run.path / "run.json").read_text(), "run.json says from where it was started"
+    assert str(Path.cwd()) not in (folder / "run.json").read_text()
     private = [word for word in run.record["argv"] if "/" in word]
     assert not any(word in path.read_text() for word in private for path in folder.glob("*.*"))
 
