@@ -130,6 +130,38 @@ def factors(distribution: Distribution) -> Distribution | None:
     return None
 
 
+def log_mass(distribution: Distribution, lower: Tensor, upper: Tensor) -> Tensor | None:
+    """The log-probability of each factor's interval, summed over the event, ``[*batch]``; None where it is not known.
+
+    It is known of a diagonal normal, of an `Independent` whose base has a ``cdf``, and of a distribution with a method
+    ``log_mass(lower, upper)`` of its own.
+
+    Args:
+        distribution: With an event that factorises.
+        lower, upper: ``[*batch, *event]``, infinite where the interval has no end.
+
+    Example:
+        >>> one = DiagonalNormal(torch.zeros(1), torch.zeros(1))
+        >>> round(float(log_mass(one, torch.tensor([-1.0]), torch.tensor([1.0])).exp()), 4)
+        0.6827
+    """
+    own = getattr(distribution, "log_mass", None)
+    if own is not None:
+        return own(lower, upper)
+    marginals = factors(distribution)
+    axes = tuple(range(-len(distribution.event_shape), 0))
+    if isinstance(marginals, Normal):
+        low, high = ((edge - marginals.loc) / marginals.scale for edge in (lower, upper))
+        # Above the mean the tail is the other one, so that no difference of numbers near 1 is taken.
+        low, high = torch.where(low > 0, -high, low), torch.where(low > 0, -low, high)
+        below, above = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+        return (above + torch.log1p(-(below - above).exp())).sum(axes)
+    try:
+        return None if marginals is None else (marginals.cdf(upper) - marginals.cdf(lower)).log().sum(axes)
+    except NotImplementedError:
+        return None
+
+
 @register_kl(DiagonalNormal, StandardNormal)
 def _kl_diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
     """Equation 17 of the report, summed over the event."""

@@ -8,11 +8,13 @@ genzoo sets these as it needs them and puts them back. Importing this module imp
 from __future__ import annotations
 
 import os
+import platform
 import random
 import sys
 import warnings
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -154,3 +156,13 @@ def _kept_random_state() -> Generator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numbers)
+
+
+def processor() -> str:
+    """What the system calls its processor, for example the model's name; empty where it says nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), "") or platform.machine()

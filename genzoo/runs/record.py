@@ -11,6 +11,7 @@ from typing import Any
 from genzoo import __version__
 from genzoo.compose.plan import Plan
 from genzoo.declare import API_VERSION
+from genzoo.process import processor
 from genzoo.runs.commit import commit_of
 from genzoo.runs.folder import SCHEMA
 from genzoo.runs.identity import identity
@@ -34,16 +35,6 @@ def first_record(resolved: Plan, argv: Sequence[str]) -> dict[str, Any]:
         "components": resolved.records(),
         "identity": identity(resolved),
     }
-
-
-def processor() -> str:
-    """What the system calls its processor, for example the model's name; empty where it says nothing."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), "") or platform.machine()
 
 
 def now() -> str:

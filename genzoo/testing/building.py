@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import io
 import socket
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from genzoo import estimators
-from genzoo.errors import CorruptError
+from genzoo.errors import CorruptError, UsageError
 from genzoo.interfaces import Animation, Dataset, LatentGenerator, Model, Page, Parts, Prior, Progress
 from genzoo.options import NoOptions, Options
 from genzoo.randomness import seeded
 from genzoo.testing import outputs
 from genzoo.testing.bench import GREY, View, batch
 from genzoo.testing.extremes import EXTREMES
-from genzoo.testing.reference import REFERENCE_MODELS, PlainGenerator, PlainModel, PlainNetwork, reference_parts
+from genzoo.testing.reference import (
+    REFERENCE_MODELS,
+    RESERVE_MODELS,
+    PlainGenerator,
+    PlainModel,
+    PlainNetwork,
+    reference_parts,
+)
 from genzoo.types import Batch, Capability, ImageSpec, Kind, LatentSpec, ModelOutput, Split
 
 if TYPE_CHECKING:
@@ -196,19 +203,25 @@ def moments(epochs: int = 24, steps_per_epoch: int = 8, count: int | None = None
 
 def views_for(plugin: Any, subject: Subject, **how: Any) -> list[RunView]:
     """Runs of the reference models that a visualizer or metric says it can be given, refused ones left out."""
-    from genzoo.errors import UsageError
+    return _accepted(plugin, REFERENCE_MODELS, how) or _accepted(plugin, RESERVE_MODELS, how)
 
+
+def _accepted(plugin: Any, kinds: Sequence[type[Model]], how: Mapping[str, Any]) -> list[RunView]:
     found: list[RunView] = []
-    for kind in REFERENCE_MODELS:
+    for kind in kinds:
         if not plugin.requires <= kind.capabilities or getattr(plugin, "forbids", frozenset()) & kind.capabilities:
             continue
         view = View.of(kind, **how)
-        try:
+        with suppress(UsageError):
             plugin.check(view.model, view.dataset.spec)
-        except UsageError:
-            continue
-        found.append(view)
+            found.append(view)
     return found
+
+
+def timeless(made: Mapping[str, Any], plugin: Any) -> dict[str, Any]:
+    """What a metric or visualizer made, without numbers in seconds, which are the clock's and never repeat."""
+    units, own = getattr(made, "units", {}), getattr(plugin, "unit", "")
+    return {name: value for name, value in made.items() if units.get(name, own) != "seconds"}
 
 
 def render(drawing: Any, dpi: int = 40) -> bytes:
@@ -250,8 +263,10 @@ def extreme_views(plugin: Any, **how: Any) -> tuple[RunView, RunView]:
             and not getattr(plugin, "forbids", frozenset()) & pair[0].capabilities
         ):
             best, worst = (_extreme(kind, **how) for kind in pair)
-            return best, worst
-    raise NotApplicable("it requires a capability that the bench's best and worst models lack")
+            with suppress(UsageError):
+                plugin.check(best.model, best.dataset.spec)
+                return best, worst
+    raise NotApplicable("it refuses the bench's best and worst models, by a capability that they lack or by `check`")
 
 
 def _extreme(kind: type[Model], **how: Any) -> RunView:

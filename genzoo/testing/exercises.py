@@ -23,6 +23,7 @@ from genzoo.testing.building import (
     prior_at,
     read_splits,
     render,
+    timeless,
     train,
 )
 from genzoo.types import Capability, Context, Kind
@@ -173,7 +174,7 @@ def _exercise_metric(subject: Subject, options: Options) -> Trace:
     metric = subject.build(options)
     view = first_view(metric, subject)
     with torch.no_grad():
-        return {**metric.evaluate(view), "protocol": metric.protocol}
+        return {**timeless(metric.evaluate(view), metric), "protocol": metric.protocol}
 
 
 EXERCISES: Mapping[Kind, Callable[[Subject, Options], Trace]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -232,5 +233,23 @@ class DiscreteModel(Model):
             codes = F.one_hot(codes, 4).to(next(self.decoder.parameters()).dtype)
         return self.likelihood(_flat_decode(self.decoder, codes.flatten(-2), self.image))
 
+
+class NormalPixels(Likelihood):
+    """A normal a pixel of standard deviation 0.2, whose mean is the sigmoid of the raw output."""
+
+    def distribution(self, raw: Tensor) -> Distribution:
+        mean = raw.sigmoid()
+        return DiagonalNormal(mean, torch.full_like(mean, 2 * math.log(0.2)), event_dims=3)
+
+
+class DensityModel(PlainModel):
+    """A variational autoencoder whose likelihood is a density of grey images, as a Bernoulli is not."""
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        super().__init__(options, replace(parts, likelihood=NormalPixels(NoOptions())))
+
+
+RESERVE_MODELS: tuple[type[Model], ...] = (DensityModel,)
+"""What a visualizer or metric is given that refuses all of `REFERENCE_MODELS`."""
 
 REFERENCE_MODELS: tuple[type[Model], ...] = (PlainModel, ConditionalModel, TwoLevelModel, DiscreteModel)

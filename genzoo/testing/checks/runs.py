@@ -13,7 +13,7 @@ from genzoo.errors import UsageError
 from genzoo.interfaces import Animation, Page
 from genzoo.randomness import seeded
 from genzoo.testing.bench import COLOUR, GREY, ODD, history, reference_model
-from genzoo.testing.building import agree, difference, extreme_views, first_view, render, views_for
+from genzoo.testing.building import agree, difference, extreme_views, first_view, render, timeless, views_for
 from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.modules import snapshot
 from genzoo.testing.subject import Subject
@@ -39,8 +39,11 @@ def figures_of(drawings: Any) -> dict[str, Any]:
     return found
 
 
-def _trace(made: Any) -> dict[str, Any]:
-    return {name: value if isinstance(value, (int, float)) else render(value) for name, value in made.items()}
+def _trace(made: Any, plugin: Any) -> dict[str, Any]:
+    return {
+        name: value if isinstance(value, (int, float)) else render(value)
+        for name, value in timeless(made, plugin).items()
+    }
 
 
 @contextlib.contextmanager
@@ -241,7 +244,7 @@ def responds_to_run(subject: Subject) -> None:
     traces: list[dict[str, Any]] = []
     for seed in (0, 1, 0):
         with seeded(3):
-            traces.append(_trace(perform(plugin, first_view(plugin, subject, seed=seed))))
+            traces.append(_trace(perform(plugin, first_view(plugin, subject, seed=seed)), plugin))
     if difference(traces[0], traces[1]) is None:
         # A count may be the same for two runs, and for each of many.
         others = [first_view(plugin, subject, seed=seed, sizes=(300, 150)) for seed in (2, 3)]
@@ -252,11 +255,11 @@ def responds_to_run(subject: Subject) -> None:
         others.append(replace(others[0], history=[{**row, "epoch": at} for at, row in enumerate(rows, 1)]))
         model = others[0].model
         others += [replace(others[0], model=reference_model(type(model), model.image, 4, by)) for by in (0.05, 20.0)]
-        made = [_trace(_performed(plugin, item)) for item in others]
+        made = [_trace(_performed(plugin, item), plugin) for item in others]
         differs = any(made[0] != item for item in (traces[0], *made) if item)
         expect(differs, "another result for another run", "the same")
     expect(all(agree(traces[0][key], traces[2].get(key)) for key in traces[0]), "the first result again", "another")
     with seeded(3):
-        fresh = _trace(perform(subject.build(), first_view(plugin, subject, seed=1)))
+        fresh = _trace(perform(subject.build(), first_view(plugin, subject, seed=1)), plugin)
     same = difference(fresh, traces[1]) is None
     expect(same, "the same of a run after another one as of that run alone", "something that is kept of the first")

@@ -72,6 +72,13 @@ class ContinuousBernoulliFromLogits(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return (value * self.logits - log_normaliser(self.logits)).sum((-3, -2, -1))
 
+    def log_mass(self, lower: Tensor, upper: Tensor) -> Tensor:
+        r"""See `genzoo.distributions.log_mass`: :math:`a\ell + \log w + A(w\ell) - A(\ell)` for the interval [a, a + w]."""
+        start, end = lower.clamp(0, 1), upper.clamp(0, 1)
+        width = end - start
+        inside = start * self.logits + width.log() + log_normaliser(width * self.logits) - log_normaliser(self.logits)
+        return inside.sum((-3, -2, -1))
+
     def entropy(self) -> Tensor:
         return (log_normaliser(self.logits) - self.mean * self.logits).sum((-3, -2, -1))
 

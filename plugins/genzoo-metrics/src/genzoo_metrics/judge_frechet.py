@@ -65,7 +65,9 @@ class JudgeFrechet(Metric):
         real = features(judge, test.image)
         train = features(judge, run.shuffled(len(test), "train").image)
         numbers["real"] = frechet(train, real)
-        for name, mean in (("", True), ("samples", False))[: 2 if isinstance(run.model, Model) else 1]:
+        # A generator without a likelihood has nothing to draw but its images.
+        kinds = {"": True, "samples": False} if isinstance(cast(Generator, run.model), Model) else {"": True}
+        for name, mean in kinds.items():
             made = sampled(run, test.label, len(test), "frechet", mean=mean)
             numbers[name] = frechet(torch.cat([features(judge, images) for images in made]), real)
         count = run.split().subset(own.images).count

@@ -68,3 +68,23 @@ class PrecisionRecallOptions(JudgeOptions):
         1000, ge=0, le=100_000, description="Samples that are searched for among the training images; 0 leaves it out."
     )
     pixels: Literal["mean", "draw"] = Field("mean", description="Samples are means of p(x|z), or draws from it.")
+
+
+class SamplingCostOptions(Options):
+    """Options of `SamplingCost`."""
+
+    tiny: ClassVar[dict[str, Any]] = {"images": 6, "batch": 4}
+
+    images: int = Field(1000, ge=1, le=1_000_000, description="Samples that are timed.")
+    batch: int = Field(250, ge=1, le=100_000, description="Samples drawn at once.")
+
+
+class BitsPerDimOptions(Options):
+    """Options of `BitsPerDim`."""
+
+    tiny: ClassVar[dict[str, Any]] = {"samples": 2}
+
+    images: int = Field(10_000, ge=1, le=1_000_000, description="Test images; fewer where there are fewer.")
+    samples: int = Field(
+        1, ge=1, le=10_000, description="Posterior samples, or draws of dequantization noise, per image."
+    )

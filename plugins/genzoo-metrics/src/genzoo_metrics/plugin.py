@@ -53,4 +53,21 @@ def genzoo_metrics() -> list[Component]:
             "https://arxiv.org/abs/1904.06991",
             api="1.1",
         ),
+        Component(
+            "metric",
+            "sampling-cost",
+            "genzoo_metrics.sampling_cost:SamplingCost",
+            "genzoo_metrics.options:SamplingCostOptions",
+            summary="How often the network runs for a sample, seconds for 1000 samples, and parameters",
+            api="1.1",
+        ),
+        Component(
+            "metric",
+            "bits-per-dim",
+            "genzoo_metrics.bits_per_dim:BitsPerDim",
+            "genzoo_metrics.options:BitsPerDimOptions",
+            summary="−log2 P(x) of 8-bit images per pixel and channel, exact or a bound, as the protocol says",
+            paper="Theis et al. 2016, A note on the evaluation of generative models, https://arxiv.org/abs/1511.01844",
+            api="1.1",
+        ),
     ]

@@ -84,7 +84,7 @@ class PrecisionRecall(Metric):
 
     def evaluate(self, run: RunView) -> Mapping[str, float]:
         """See `Metric.evaluate`."""
-        own = self._own
+        own, model = self._own, cast(Generator, run.model)
         test = run.batch(own.images)
         train = run.shuffled(len(test), "train")
         least = 1 + max(own.neighbours, own.density_neighbours)
@@ -122,7 +122,7 @@ class PrecisionRecall(Metric):
             protocol=self._protocol(
                 f"{len(test)} samples against {count} real test images",
                 searched,
-                likelihood=isinstance(run.model, Model),
+                likelihood=isinstance(model, Model),
             ),
         )
 
