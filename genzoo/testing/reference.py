@@ -18,6 +18,8 @@ from genzoo.interfaces import LatentGenerator, Likelihood, Loss, Model, Network,
 from genzoo.interfaces.model import check_label
 from genzoo.interfaces.prior import Encode
 from genzoo.options import NoOptions, Options
+from genzoo.parts.field_options import FieldPriorOptions
+from genzoo.parts.field_prior import FieldPrior
 from genzoo.types import Batch, Capability, Context, Encoding, ImageSpec, Latent, LatentSpec, ModelOutput, Shape
 
 Cap = Capability
@@ -249,7 +251,38 @@ class DensityModel(PlainModel):
         super().__init__(options, replace(parts, likelihood=NormalPixels(NoOptions())))
 
 
-RESERVE_MODELS: tuple[type[Model], ...] = (DensityModel,)
+class PlainFieldPrior(FieldPrior):
+    """Three steps along a field that nothing has trained, which counts as fitted."""
+
+    name: ClassVar[str] = "plain-field"
+
+    def __init__(self, latent: LatentSpec, image: ImageSpec, network: Network) -> None:
+        super().__init__(FieldPriorOptions.model_validate({}), latent, image)
+        self.prepare(network.field)
+        self.steps += 1
+        self.begun = True
+
+    def fit_loss(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
+        self.begin()
+        return (self.at(latents, self.times(len(latents)), label) - latents).square().flatten(1).sum(1)
+
+    def draw(self, n: int, label: Tensor | None = None) -> Tensor:
+        z = self.noise(n)
+        for step in range(3):
+            z = z + self.at(z, torch.full((n,), step / 3, dtype=z.dtype, device=z.device), label) / 3
+        return z
+
+
+class CarriedModel(PlainModel):
+    """A variational autoencoder whose prior is drawn from along a field."""
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        super().__init__(
+            options, replace(parts, prior=lambda latent: PlainFieldPrior(latent, parts.image, parts.network))
+        )
+
+
+RESERVE_MODELS: tuple[type[Model], ...] = (DensityModel, CarriedModel)
 """What a visualizer or metric is given that refuses all of `REFERENCE_MODELS`."""
 
 REFERENCE_MODELS: tuple[type[Model], ...] = (PlainModel, ConditionalModel, TwoLevelModel, DiscreteModel)

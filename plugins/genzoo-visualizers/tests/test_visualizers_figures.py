@@ -21,6 +21,7 @@ from genzoo.options import NoOptions
 from genzoo.parts.figures import WIDTH, render, smallest_text
 from genzoo.randomness import seeded
 from genzoo.testing.reference import (
+    CarriedModel,
     ConditionalModel,
     DiscreteModel,
     PlainModel,
@@ -33,6 +34,8 @@ from genzoo_visualizers.plugin import genzoo_visualizers
 DECLARED = {component.name: component for component in genzoo_visualizers()}
 PAGES = {"explorer"}
 """They return pages, which have tests of their own for what is seen."""
+OF_A_FIELD = {"denoising"}
+"""They need a prior that is drawn from along a field."""
 FIGURES = [name for name in DECLARED if name not in PAGES]
 
 
@@ -114,6 +117,11 @@ def view(kind, channels: int = 1, n: int = 12, labelled: bool = True, seed: int 
     return RunView(f"{kind.__name__} on pictures", model, data, splits, rows(), seed=7)
 
 
+def suited(name: str, kind: type) -> type:
+    """The model, or one with a field where the figure needs it."""
+    return CarriedModel if name in OF_A_FIELD else kind
+
+
 def load(target: str) -> Any:
     module, name = target.split(":")
     return getattr(importlib.import_module(module), name)
@@ -147,7 +155,7 @@ def drawn(name: str, run: RunView, **values: Any) -> dict[str, bytes]:
 CASES = [
     pytest.param(name, kind, id=f"{name}-{kind.__name__}")
     for name, component in DECLARED.items()
-    for kind in MODELS
+    for kind in ((CarriedModel,) if name in OF_A_FIELD else MODELS)
     if name in FIGURES and load(component.target).requires <= kind.capabilities
 ]
 
@@ -172,7 +180,7 @@ def test_it_draws_something_legible(name: str, kind, channels: int):
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_or_two_images_are_enough(name: str, n: int):
     kind = ConditionalModel if load(DECLARED[name].target).requires - PlainModel.capabilities else PlainModel
-    assert drawn(name, view(kind, n=n))
+    assert drawn(name, view(suited(name, kind), n=n))
 
 
 @pytest.mark.parametrize(
@@ -180,12 +188,12 @@ def test_one_or_two_images_are_enough(name: str, n: int):
 )
 def test_data_without_labels_will_do_where_none_are_needed(name: str):
     assert not load(DECLARED[name].target).needs_labels
-    assert drawn(name, view(PlainModel, labelled=False))
+    assert drawn(name, view(suited(name, PlainModel), labelled=False))
 
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_the_same_run_gives_the_same_bytes_whatever_came_before(name: str):
-    run = view(ConditionalModel)
+    run = view(suited(name, ConditionalModel))
     torch.manual_seed(1)
     first = drawn(name, run)
     torch.rand(17)
@@ -200,7 +208,8 @@ def test_full_size_files_repeat_too():
 
 @pytest.mark.parametrize("name", [name for name in DECLARED if name != "training-curves"])
 def test_another_model_gives_another_figure(name: str):
-    run, other = view(ConditionalModel), view(ConditionalModel, seed=1)
+    kind = suited(name, ConditionalModel)
+    run, other = view(kind), view(kind, seed=1)
     changed = replace(run, model=other.model)
     first, second = drawn(name, run), drawn(name, changed)
     assert first.keys() == second.keys()
@@ -209,7 +218,7 @@ def test_another_model_gives_another_figure(name: str):
 
 @pytest.mark.parametrize("name", DECLARED)
 def test_it_leaves_everything_as_it_was(name: str):
-    run = view(ConditionalModel)
+    run = view(suited(name, ConditionalModel))
     weights = {key: value.clone() for key, value in run.model.state_dict().items()}
     torch.manual_seed(5)
     np.random.seed(5)
@@ -229,7 +238,7 @@ def test_it_leaves_everything_as_it_was(name: str):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_class_names_and_titles_of_any_kind_are_shown_literally(name: str):
-    run = view(ConditionalModel)
+    run = view(suited(name, ConditionalModel))
     spec = replace(run.image, class_names=("</script><img onerror=x>", "$\\frac{1}$", "猫"))
     run.model.image = spec
     run.dataset._spec = spec

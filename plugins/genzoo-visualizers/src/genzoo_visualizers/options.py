@@ -173,3 +173,26 @@ class ExplorerOptions(Options):
         "units": "a latent of two dimensions has a slider for each; it acts on one of more dimensions",
         "megabytes": "it acts on networks that are larger than it allows",
     }
+
+
+class NearestOptions(Options):
+    """Options of `Nearest`."""
+
+    count: int = Field(8, ge=1, le=200, description="Number of samples, each a row.")
+    neighbours: int = Field(7, ge=1, le=50, description="Training images beside each sample.")
+    space: Literal["pixels", "judge"] = Field(
+        "pixels", description="Near in pixels, or in the features of a classifier of the same data."
+    )
+    judge_images: int = Field(240_000, ge=1, description="Training images that the judge sees, counting repeats.")
+
+    tiny: ClassVar[dict[str, Any]] = {"count": 3, "neighbours": 2, "judge_images": 2048}
+    acts_with: ClassVar[dict[str, dict[str, Any]]] = {"judge_images": {"space": "judge"}}
+
+
+class DenoisingOptions(Options):
+    """Options of `Denoising`."""
+
+    count: int = Field(8, ge=1, le=200, description="Number of samples, each a row.")
+    states: int = Field(9, ge=2, le=100, description="States of each; all where the sampler takes fewer steps.")
+
+    tiny: ClassVar[dict[str, Any]] = {"count": 2, "states": 3}

@@ -7,7 +7,9 @@ from genzoo.declare import Component, hookimpl
 REPORT = "Le Trung et al. 2026, Variational Autoencoders: Theory, Implementation, and Conditional Extensions on MNIST"
 
 
-def _declare(name: str, summary: str, paper: str = "", requires_extra: tuple[str, ...] = ()) -> Component:
+def _declare(
+    name: str, summary: str, paper: str = "", requires_extra: tuple[str, ...] = (), api: str = "1.0"
+) -> Component:
     module, camel = name.replace("-", "_"), "".join(word.capitalize() for word in name.split("-"))
     return Component(
         "visualizer",
@@ -17,7 +19,7 @@ def _declare(name: str, summary: str, paper: str = "", requires_extra: tuple[str
         summary=summary,
         paper=paper,
         requires_extra=requires_extra,
-        api="1.0",
+        api=api,
     )
 
 
@@ -54,5 +56,11 @@ def genzoo_visualizers() -> list[Component]:
         _declare("class-traversal", "latent axes decoded as every class", f"{REPORT}, section 5.3.4"),
         _declare(
             "explorer", "a page to walk through the latent space: drag and see what is decoded, draw and see the code"
+        ),
+        _declare("nearest", "samples beside the training images that are nearest to them", api="1.1"),
+        _declare(
+            "denoising",
+            "how noise becomes an image: states along the path of a diffusion's or flow matching's sampler",
+            api="1.1",
         ),
     ]

@@ -11,7 +11,7 @@ from genzoo.interfaces import Generator, RunView, Visualizer
 from genzoo.parts.figures import class_names, drawing
 from genzoo.parts.grids import image_grid
 from genzoo_visualizers.options import SamplesOptions
-from genzoo_visualizers.selection import class_count, how, is_conditional
+from genzoo_visualizers.selection import class_count, how, is_conditional, labels_in_turn
 
 _CHUNK = 250
 
@@ -31,7 +31,7 @@ class Samples(Visualizer):
         count, columns = self.options.count, min(self.options.columns, self.options.count)
         mean = self.options.pixels == "mean"
         with drawing(run.seed, "samples"):
-            labels = _labels(run, count) if is_conditional(run.model) else None
+            labels = labels_in_turn(run, count) if is_conditional(run.model) else None
             parts = [
                 run.model.sample(len(part), None if labels is None else labels[part[0] : part[-1] + 1], mean=mean).cpu()
                 for part in torch.arange(count).split(_CHUNK)
@@ -47,12 +47,3 @@ class Samples(Visualizer):
                 column_names=names,
             )
             return {"": figure}
-
-
-def _labels(run: RunView, count: int) -> torch.Tensor:
-    """Labels of ``count`` samples: the classes in turn, or the conditions of test images."""
-    if not run.image.conditions:
-        return torch.arange(count, device=run.device) % class_count(run.image)
-    of_images = run.batch(count).label
-    assert of_images is not None
-    return of_images[torch.arange(count) % len(of_images)]

@@ -81,6 +81,15 @@ def class_count(image: ImageSpec) -> int:
     return image.classes
 
 
+def labels_in_turn(run: RunView, count: int) -> Tensor:
+    """Labels of ``count`` samples: the classes in turn, or the conditions of test images."""
+    if not run.image.conditions:
+        return torch.arange(count, device=run.device) % class_count(run.image)
+    of_images = run.batch(count).label
+    assert of_images is not None
+    return of_images[torch.arange(count) % len(of_images)]
+
+
 def farthest_apart(latents: Tensor, count: int) -> Tensor:
     """Indices of ``count`` latents, each the farthest from those before it; the first is the nearest to their mean.
 
