@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -46,3 +46,31 @@ class AdversarialOptions(Options):
             if self.game != needed["game"] and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} acts in the game {needed['game']} alone, got game {self.game}. Leave it out.")
         return self
+
+
+class AdversarialAEOptions(Options):
+    """Options of `genzoo_gan.adversarial_ae.AdversarialAE`."""
+
+    gamma: float = Field(10.0, ge=0, le=1e6, description="Weight of the critic's term; a scheduler may drive it.")
+    critic: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
+        (256, 256), max_length=16, description="Widths of the critic's hidden layers."
+    )
+    critic_lr: float = Field(2e-4, gt=0, le=1, description="Learning rate of the critic; a scheduler may drive it.")
+
+    tiny: ClassVar[dict[str, Any]] = {"critic": (8,)}
+
+
+class VAEGANOptions(Options):
+    """Options of `genzoo_gan.vae_gan.VAEGAN`."""
+
+    beta: float = Field(1.0, ge=0, le=1e6, description="Weight of the rate; a scheduler may drive it.")
+    adversary: float = Field(
+        1.0,
+        ge=0,
+        le=1e6,
+        description="Weight of the critic's verdict; a scheduler may drive it.",
+    )
+    features: int = Field(128, ge=1, le=65536, description="Features of the critic in which images are compared.")
+    critic_lr: float = Field(2e-4, gt=0, le=1, description="Learning rate of the critic; a scheduler may drive it.")
+
+    tiny: ClassVar[dict[str, Any]] = {"features": 8}

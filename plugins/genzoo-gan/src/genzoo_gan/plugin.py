@@ -51,6 +51,25 @@ def genzoo_losses() -> list[Component]:
             paper="Goodfellow et al. 2014, Generative Adversarial Nets, section 3, https://arxiv.org/abs/1406.2661",
             api="1.1",
         ),
+        Component(
+            kind="loss",
+            name="adversarial-ae",
+            target="genzoo_gan.adversarial_ae:AdversarialAE",
+            options="genzoo_gan.options:AdversarialAEOptions",
+            summary="Distortion, and a critic that holds the codes to the prior, instead of the rate",
+            paper="Makhzani et al. 2016, Adversarial Autoencoders, https://arxiv.org/abs/1511.05644",
+            api="1.1",
+        ),
+        Component(
+            kind="loss",
+            name="vae-gan",
+            target="genzoo_gan.vae_gan:VAEGAN",
+            options="genzoo_gan.options:VAEGANOptions",
+            summary="Rate, distortion in a critic's features, and the critic's verdict on reconstructions and samples",
+            paper="Larsen et al. 2016, Autoencoding beyond pixels using a learned similarity metric, "
+            "https://arxiv.org/abs/1512.09300",
+            api="1.1",
+        ),
     ]
 
 
