@@ -8,15 +8,12 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from genzoo.errors import UsageError
 from genzoo.interfaces import Network
 from genzoo.parts.activation import activation
 from genzoo.types import Shape
 from genzoo_networks.options import ConvOptions
-from genzoo_networks.shapes import refuse_impossible
+from genzoo_networks.shapes import Size, halved
 from genzoo_networks.upsample import Upsample2d
-
-Size = tuple[int, int]
 
 
 class Conv(Network):
@@ -54,7 +51,7 @@ class Conv(Network):
 
     def encoder(self, input: Shape, output: Shape) -> nn.Module:
         """See `Network.encoder`."""
-        image, sides = self._plan("encoder", input, output)
+        image, sides = halved("conv", "encoder", input, output, len(self.options.channels))
         widths = (image[0], *self.options.channels)
         layers: list[nn.Module] = []
         for i, (old, new) in enumerate(itertools.pairwise(sides)):
@@ -68,7 +65,7 @@ class Conv(Network):
 
     def decoder(self, input: Shape, output: Shape) -> nn.Module:
         """See `Network.decoder`."""
-        image, sides = self._plan("decoder", output, input)
+        image, sides = halved("conv", "decoder", output, input, len(self.options.channels))
         sides = sides[::-1]
         widths = (*self.options.channels[::-1], image[0])
         layers: list[nn.Module] = []
@@ -86,30 +83,6 @@ class Conv(Network):
             if i < last:
                 layers += [*self._norm(widths[i + 1]), self._activation()]
         return self._started(nn.Sequential(*layers))
-
-    def _plan(self, what: str, image: Shape, latent: Shape) -> tuple[Shape, list[Size]]:
-        """The image's shape and the side after each convolution, the image's own first."""
-        refuse_impossible("conv", what, image, latent)
-        if len(image) != 3 or len(latent) not in {1, 3}:
-            raise UsageError(
-                f"conv: {what} must go between an image (C, H, W) and a vector (D,) or map (D, h, w), "
-                f"got {image} and {latent}.",
-                "Choose the network mlp for other shapes.",
-            )
-        sides = [(image[1], image[2])]
-        for _ in self.options.channels:
-            if len(latent) == 3 and sides[-1] == latent[1:]:
-                sides.append(sides[-1])
-            else:
-                sides.append((math.ceil(sides[-1][0] / 2), math.ceil(sides[-1][1] / 2)))
-        if len(latent) == 3 and sides[-1] != latent[1:]:
-            raise UsageError(
-                f"conv: {what} must have a map of side {' or '.join(dict.fromkeys(f'{h}×{w}' for h, w in sides))} for an "
-                f"image of {image[1]}×{image[2]} and {len(self.options.channels)} convolutions, "
-                f"got {latent[1]}×{latent[2]}.",
-                "Change the latent's side or --network.channels.",
-            )
-        return image, sides
 
     def _dense(self, widths: Sequence[int]) -> list[nn.Module]:
         layers: list[nn.Module] = []

@@ -62,6 +62,27 @@ class MLPOptions(Options):
         return self
 
 
+class ResNetOptions(Options):
+    """Options of `genzoo_networks.resnet.ResNet`."""
+
+    channels: tuple[Width, ...] = Field(
+        (32, 64, 128), min_length=1, max_length=8, description="Channels at each side, each half of the one before."
+    )
+    blocks: int = Field(1, ge=1, le=32, description="Residual blocks at each side.")
+    activation: Activation = Field("silu", description="Activation within the blocks.")
+    norm: Literal["none", "batch", "group"] = Field(
+        "group", description="Normalisation before each activation: none, batch, or group (of 8 channels)."
+    )
+    excitation: bool = Field(False, description="Squeeze-excitation at the end of each block.")
+    attention: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        (),
+        max_length=8,
+        description="Sides (the longer one) whose blocks are followed by self-attention, as 7 for 28×28.",
+    )
+
+    tiny: ClassVar[dict[str, Any]] = {"channels": (8, 8)}
+
+
 class UNetOptions(Options):
     """Options of `genzoo_networks.unet.UNet`."""
 

@@ -28,6 +28,15 @@ def genzoo_networks() -> list[Component]:
         ),
         Component(
             kind="network",
+            name="resnet",
+            target="genzoo_networks.resnet:ResNet",
+            options="genzoo_networks.options:ResNetOptions",
+            summary="Residual blocks at halving sides, with squeeze-excitation and self-attention on request",
+            paper="He et al. 2016, Identity Mappings in Deep Residual Networks, https://arxiv.org/abs/1603.05027",
+            api="1.0",
+        ),
+        Component(
+            kind="network",
             name="unet",
             target="genzoo_networks.unet:UNet",
             options="genzoo_networks.options:UNetOptions",
