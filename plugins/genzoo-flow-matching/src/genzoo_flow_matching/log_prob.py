@@ -110,7 +110,8 @@ class LogProb(Metric):
         return Measurement(
             numbers,
             units=units,
-            protocol=f"{len(value)} test images, one seeded posterior sample each; {self._kind(prior, size)}",
+            protocol=f"{split.subset(options.images).count} test images, one seeded posterior sample each; "
+            + self._kind(prior, size),
             per_image=PerImage(bound, index, torch.cat(seen)),
         )
 
