@@ -58,3 +58,19 @@ def watched(view: RunView) -> tuple[RunView, set[str]]:
     """The view, and the names of the splits that are read from it or its dataset from now on."""
     read: set[str] = set()
     return replace(view, splits=_Watched(view.splits, read), dataset=_WatchedData(view.dataset, read)), read
+
+
+class _OtherSplit(_WatchedData):
+    """A dataset with one split replaced."""
+
+    def __init__(self, of: Dataset, name: str, split: Split) -> None:
+        super().__init__(of, set())
+        self._name, self._split = name, split
+
+    def split(self, name: str) -> Split:
+        return self._split if name == self._name else super().split(name)
+
+
+def with_split(view: RunView, name: str, split: Split) -> RunView:
+    """The view with another split of that name, in the dataset too."""
+    return replace(view, splits={**view.splits, name: split}, dataset=_OtherSplit(view.dataset, name, split))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -15,11 +16,12 @@ from genzoo.errors import GenzooError
 from genzoo.interfaces.objective import Objective
 from genzoo.randomness import seeded
 from genzoo.testing import oracle
-from genzoo.testing.bench import generator
-from genzoo.testing.building import cases_for
+from genzoo.testing.bench import batch, generator
+from genzoo.testing.building import cases_for, generator_for
 from genzoo.testing.checking import check, expect
 from genzoo.testing.checks.loss import LOSS, SIZE, close, measure, objective
 from genzoo.testing.checks.options import alternatives
+from genzoo.testing.reference import reference_parts
 from genzoo.testing.subject import Subject
 from genzoo.types import Batch, Capability, Context, Latent, ModelOutput
 
@@ -266,3 +268,41 @@ def steps_are_remembered(subject: Subject) -> None:
     other.load_state_dict(loss.state_dict())
     first, second = objective(loss, case), objective(other, case)
     expect(close(first, second, 1e-9), f"{first:.6g} from the state after three steps", f"{second:.6g}")
+
+
+@check(
+    "players-do-not-fight",
+    LOSS,
+    why="A critic's step that also moves the encoder makes codes easy to tell, while the model is trained for the opposite.",
+    mend="Give each player its own parameters, and detach in each player's step what belongs to the other.",
+)
+def players_do_not_fight(subject: Subject) -> None:
+    """No term of one player pulls parameters that it shares with another against a term of that one."""
+    loss = subject.cls(subject.options())
+    with seeded(0):
+        model = generator_for(loss)
+        loss.prepare(model, reference_parts(model.image))
+    players = list(loss.players(model))
+    for first, second in itertools.combinations(players, 2):
+        shared = [p for p in first.parameters if p.requires_grad and any(p is q for q in second.parameters)]
+        if not shared:
+            continue
+        sides: list[dict[str, Tensor]] = []
+        for player in (first, second):
+            with seeded(3):
+                terms = loss.step(model, batch(model.image, 6), Context(dataset_size=SIZE), player.name).terms
+            sides.append({name: _pull(value, shared) for name, value in terms.items()})
+        for (a, one), (b, two) in itertools.product(sides[0].items(), sides[1].items()):
+            agree = float(torch.nn.functional.cosine_similarity(one, two, dim=0))
+            said = (
+                f"{a} of {first.name} and {b} of {second.name} not to pull the same parameters in opposite directions"
+            )
+            expect(agree > -0.7, said, f"gradients at a cosine of {agree:.2f}")
+
+
+def _pull(value: Tensor, shared: list[torch.nn.Parameter]) -> Tensor:
+    found: Any = [None] * len(shared)
+    if value.requires_grad:
+        found = torch.autograd.grad(value, shared, retain_graph=True, allow_unused=True)
+    pairs = zip(shared, found, strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs])

@@ -20,7 +20,7 @@ from genzoo.testing.checking import CheckFailure, NotApplicable, check, expect
 from genzoo.testing.checks.metric import METRIC, QUANTITIES, evaluate, promised
 from genzoo.testing.reference import PlainModel, TwoLevelModel
 from genzoo.testing.subject import Subject
-from genzoo.testing.watching import watched
+from genzoo.testing.watching import watched, with_split
 from genzoo.types import Split
 
 _DRAWS = 200
@@ -293,3 +293,43 @@ def last_images_count(subject: Subject) -> None:
         raise NotApplicable("other test images leave its numbers as they are")
     changed = difference(plain, dict(evaluate(metric, _test(view, replace(split, images=last)))))
     expect(changed is not None, "another number for other images in the last third of the test split", "the same ones")
+
+
+@check(
+    "every-split-counts",
+    METRIC,
+    why="A classifier that is fitted and scored on one split knows the answers, and its score is that of every model.",
+    mend="Fit on the one split and score on the other; or leave a split that is not needed out of `reads`.",
+    applies=lambda subject: (
+        "it may render its own images"
+        if subject.cls.needs_factors
+        else None
+        if subject.build().reads
+        else "it does not state `reads`"
+    ),
+)
+def every_split_counts(subject: Subject) -> None:
+    """Other images, or other labels, in any split of `reads` change a number, for one of several models at least."""
+    metric = subject.build()
+    views = [first_view(metric, subject), *views_for(metric, subject)[1:]]
+    with contextlib.suppress(NotApplicable):
+        views += list(extreme_views(metric))[::-1]
+    for name in sorted(metric.reads):
+        changed, asked = False, 0
+        for view in views:
+            split = view.splits[name]
+            images = torch.rand(split.images.shape, generator=torch.Generator().manual_seed(4)).to(split.images.dtype)
+            one = split.images[:1].expand_as(split.images).clone()  # a count of what varies is another one of these
+            others = [replace(split, images=item) for item in (images, 1 - split.images, one)]
+            if split.labels is not None:
+                others.append(replace(split, labels=split.labels.flip(0)))
+            try:
+                plain = dict(evaluate(metric, view))
+                made = [dict(evaluate(metric, with_split(view, name, item))) for item in others]
+            except UsageError:
+                continue
+            asked += 1
+            changed = any(difference(plain, item) is not None for item in made)
+            if changed:
+                break
+        expect(changed or not asked, f"another number for other images of {name}", "the same one")

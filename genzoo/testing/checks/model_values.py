@@ -323,6 +323,74 @@ def labels_stay_with_images(subject: Subject) -> None:
     expect(torch.allclose(grid, rows.expand(3, *rows.shape)), "the same for each of several samples", "others")
 
 
+@check(
+    "samples-stay-with-images",
+    MODEL,
+    why="With several samples, a reshape for a transpose scores each image against what was decoded for another.",
+    mend="Keep [K, B] in front of all dimensions: genzoo.parts.leading.over_leading does it.",
+)
+def samples_stay_with_images(subject: Subject) -> None:
+    """Latents of three samples of two images are decoded, each in its place, as they are alone."""
+    model = dict(states(subject))["with moved weights"].double()
+    z = top_samples(model, 6)
+    z = z.double() if z.is_floating_point() else z
+    label = torch.zeros(2, dtype=torch.int64) if is_conditional(model) else None
+    with torch.no_grad():
+        grid = model.decode([z.reshape(3, 2, *z.shape[1:])], label, mean=True).mean
+        rows = torch.stack([model.decode([z[2 * k : 2 * k + 2]], label, mean=True).mean for k in range(3)])
+    same = grid.shape == rows.shape and torch.allclose(grid, rows, atol=1e-6)
+    expect(same, "each latent decoded in its own place", "in another's")
+
+
+@check(
+    "evaluation-repeats",
+    MODEL,
+    why="Noise or dropout that stays on in evaluation makes every number and figure another one at each call.",
+    mend="Draw noise beside that of the posterior in training alone (if self.training).",
+)
+def evaluation_repeats(subject: Subject) -> None:
+    """In eval mode two calls give one posterior, of one level at least, and the same images for a latent."""
+    model = dict(states(subject))["with moved weights"]
+    data = batch(model.image, 4)
+    calls: list[tuple[Any, Tensor]] = []
+    z = top_samples(model, 4)
+    label = torch.zeros(4, dtype=torch.int64) if is_conditional(model) else None
+    for seed in (1, 2):
+        with torch.no_grad(), seeded(seed):
+            calls.append((model.encode(data).latents, model.decode([z], label, mean=True).mean))
+    (first, shown), (second, again) = calls
+    with torch.no_grad():
+        same = [
+            torch.allclose(a.posterior.log_prob(a.sample), b.posterior.log_prob(a.sample), rtol=1e-4, atol=1e-4)
+            for a, b in zip(first, second, strict=True)
+        ]
+    expect(any(same), "the same posterior of some level at a second call", "another one of each")
+    expect(torch.allclose(shown, again, atol=1e-5), "the same images for a latent at a second call", "others")
+
+
+@check(
+    "codes-decode-as-drawn",
+    MODEL,
+    why="A decoder that reads unquantised vectors in training is never trained on what a code looks up.",
+    mend="Write the straight-through estimator as z + (q - z).detach(), whose value is q.",
+    applies=lambda subject: (
+        None
+        if {Capability.CATEGORICAL_LATENT, Capability.DETERMINISTIC_POSTERIOR} <= subject.capabilities
+        else "its latents are no codes of a deterministic posterior"
+    ),
+)
+def codes_decode_as_drawn(subject: Subject) -> None:
+    """What the decoder is given in place of codes decodes to the same images as the codes do."""
+    model = dict(states(subject))["with moved weights"]
+    data = batch(model.image, 4)
+    with torch.no_grad(), seeded(1):
+        latents: Sequence[Any] = model.encode(data).latents
+        given = model.decode([latent.to_decoder for latent in latents], data.label, mean=True).mean
+        drawn = model.decode([latent.sample for latent in latents], data.label, mean=True).mean
+    same = torch.allclose(given, drawn, rtol=1e-3, atol=1e-4)
+    expect(same, "the images of its codes from what the decoder is given", "others")
+
+
 def _draws(subject: Subject) -> str | None:
     if Capability.DETERMINISTIC_POSTERIOR in subject.capabilities:
         return "its posterior is deterministic"

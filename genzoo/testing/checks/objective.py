@@ -231,6 +231,42 @@ def realism_pays(subject: Subject) -> None:
         expect(real < made, said, f"{real:.4g}")
 
 
+@check(
+    "every-term-is-trained",
+    LOSS,
+    why="A gradient penalty without create_graph=True is a constant to the critic: it is shown, and trains nothing.",
+    mend="Take gradients within a term with create_graph=True, and detach no term that a player should minimise.",
+)
+def every_term_is_trained(subject: Subject) -> None:
+    """A term that changes with a player's parameters sends them a gradient."""
+    objective = subject.build()
+    model = generator_for(objective)
+    for player in objective.players(model):
+        parameters = [p for p in player.parameters if p.requires_grad]
+        found = _terms(objective, model, player.name)
+        reached = {name: _reaches(value, parameters) for name, value in found.items()}
+        with torch.no_grad(), seeded(7):
+            for parameter in parameters:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        moved = _terms(objective, model, player.name)
+        for name, value in found.items():
+            changed = abs(float(value) - float(moved[name])) > 1e-6 * (1 + abs(float(value)))
+            said = f"a gradient of {name} to {player.name}, with whose parameters it changes"
+            expect(reached[name] or not changed, said, "none")
+
+
+def _reaches(value: Tensor, parameters: list[torch.nn.Parameter]) -> bool:
+    if not value.requires_grad:
+        return False
+    found: Any = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+    return any(item is not None and bool((item != 0).any()) for item in found)
+
+
+def _terms(objective: Any, model: Any, player: str) -> dict[str, Tensor]:
+    with seeded(3):
+        return dict(objective.step(model, batch(model.image, 6), Context(dataset_size=100), player).terms)
+
+
 def _paid(subject: Subject, shade: float) -> tuple[float, float]:
     """The generator's objective for what it makes and for real images, once the critic has trained."""
     objective = subject.build().train()

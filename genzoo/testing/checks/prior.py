@@ -357,11 +357,12 @@ def finite_far_out(subject: Subject) -> None:
     why="The second stage minimises `nll`; if it is another number, another prior is fitted.",
     mend="Leave `nll` to the base class, or return −log p(z), one value a latent.",
     applies=lambda subject: (
-        has_density(subject) or (None if subject.cls.fitted == "after" else "it is trained with the model")
+        has_density(subject)
+        or (None if "after" in {subject.cls.fitted, *subject.cls.fits} else "it is trained with the model")
     ),
 )
 def nll_is_log_prob(subject: Subject) -> None:
-    """For a prior fitted afterwards, `nll` is −log p(z), one value a latent."""
+    """For a prior that can be fitted afterwards, `nll` is −log p(z), one value a latent."""
     prior = ready(subject, moved=True)
     z, label = latents_for(prior.latent, 5), labels_for(prior, 5)
     prior.train().nll(z, label)

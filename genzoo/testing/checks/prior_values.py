@@ -47,8 +47,19 @@ def _priors(subject: Subject) -> Iterator[tuple[str, Any, Tensor | None]]:
         for label in classes:
             under = "" if label is None else f" under label {label}"
             yield f"{latent.shape}{under}", prior, None if label is None else torch.tensor([label])
+        if prior.conditional and _has_marginal(prior):
+            yield f"{latent.shape} without a label", prior, None
     if not found:
         raise NotApplicable("it takes no latent small enough to integrate over")
+
+
+def _has_marginal(prior: Any) -> bool:
+    """Whether a conditional prior gives p(z) where no label is given."""
+    try:
+        found = prior_at(prior)
+    except Exception:  # what is raised there is for another check
+        return False
+    return tuple(found.batch_shape) == ()
 
 
 def _points(prior: Any, drawn: Tensor) -> tuple[Tensor, float]:
@@ -148,6 +159,43 @@ def fixed_until_fitted(subject: Subject) -> None:
         found: Any = torch.autograd.grad(density.sum(), parameters, allow_unused=True)
         reached = any(item is not None and bool((item != 0).any()) for item in found)
         expect(not reached, "no gradient to its parameters before it is fitted", "one")
+
+
+def _draws_alone(subject: Subject) -> str | None:
+    if subject.cls.density == "exact" or "after" not in {subject.cls.fitted, *subject.cls.fits}:
+        return "it has a density that its draws are held to, or is trained with the model"
+    return None if "real" in subject.cls.supports else "its latents are categorical"
+
+
+@check(
+    "fitted-draws-come-near",
+    PRIOR,
+    why="A denoiser whose target has nothing to do with its input learns a constant, and its draws stay noise.",
+    mend="Draw the noise once, and check the signs and weights of the steps of a draw.",
+    applies=_draws_alone,
+)
+def fitted_draws_come_near(subject: Subject) -> None:
+    """Fitted to latents about one point for 200 steps, its draws are nearer to that point than to the origin."""
+    with seeded(1):
+        prior = subject.build(latent=subject.latents("real")[0])
+        prior.initialise(images(prior.image, 20))
+    label = labels_for(prior, 64)
+    parameters = [item for item in prior.parameters() if item.requires_grad]
+    if not parameters:
+        raise NotApplicable("it has no parameters to train")
+    z = 2.0 + 0.3 * torch.randn(64, *prior.latent.shape, generator=torch.Generator().manual_seed(3))
+    optimizer = torch.optim.Adam(parameters, lr=0.01)
+    prior.train()
+    with seeded(5):
+        for _ in range(200):
+            optimizer.zero_grad()
+            prior.fit_loss(z, label).mean().backward()
+            optimizer.step()
+    with torch.no_grad(), seeded(6):
+        p = prior_at(prior.eval(), label)
+        drawn = p.sample() if tuple(p.batch_shape) else p.sample(torch.Size([64]))
+    mean = float(drawn.double().mean())
+    expect(1.0 < mean < 3.5, "draws about 2, where the latents are that it was fitted to", f"a mean of {mean:.3g}")
 
 
 @check(

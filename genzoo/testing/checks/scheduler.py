@@ -194,7 +194,10 @@ def settles_as_declared(subject: Subject) -> None:
     mend="Return the least number of epochs after which the factor is constant.",
 )
 def settles_no_later(subject: Subject) -> None:
-    """`settled_after` is the least such number: within the two epochs before it, the factor changes still."""
+    """`settled_after` is the least such number: within the two epochs before it, the factor changes still.
+
+    Within the last one, where it changes from step to step.
+    """
     scheduler = subject.build()
     for epochs in (10, 200):
         steps = 8
@@ -204,10 +207,13 @@ def settles_no_later(subject: Subject) -> None:
         at = [max(0, math.floor((end - back) * steps) - 1) for back in (2.0, 1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25)]
         last = math.ceil((end + 1) * steps)
         factors = [scheduler.factor(Progress(step // steps + 1, step, steps, epochs)) for step in (*at, 0, last)]
-        before = factors[:-1] if end <= 2 else factors[:-2]
+        before, within = (factors[:-1] if end <= 2 else factors[:-2]), "two epochs"
+        early = [scheduler.factor(Progress(1, step, steps, epochs)) for step in (2, 5)]
+        if end >= 1 and early[0] != early[1]:  # a factor that is computed step by step, and not by whole epochs
+            before, within = factors[5:8], "an epoch"
         expect(
             any(abs(item - factors[-1]) > 1e-12 for item in before),
-            f"a factor that changes within two epochs of {end:g}, when it settles in a run of {epochs}",
+            f"a factor that changes within {within} of {end:g}, when it settles in a run of {epochs}",
             f"{factors[-1]:g} before too",
         )
 
@@ -280,7 +286,7 @@ def zero_length_works(subject: Subject) -> None:
     "is a schedule in steps.",
 )
 def independent_of_steps_per_epoch(subject: Subject) -> None:
-    """At the end of each epoch the factor is the same for any number of steps an epoch.
+    """At the same time, in epochs, the factor is the same for any number of steps an epoch.
 
     A schedule in steps, by an option or a summary that says so, is the same at each step instead.
     """
@@ -296,6 +302,16 @@ def independent_of_steps_per_epoch(subject: Subject) -> None:
     for epoch in range(1, 25):
         few, many = (scheduler.factor(Progress(epoch, epoch * steps - 1, steps, 24)) for steps in (200, 4000))
         expect(abs(few - many) <= 0.02, f"{few:.5g} at the end of epoch {epoch} with 4000 steps too", f"{many:.5g}")
+        odd = scheduler.factor(Progress(epoch, epoch * 333 - 1, 333, 24))
+        expect(abs(few - odd) <= 0.02, f"{few:.5g} at the end of epoch {epoch} with 333 steps too", f"{odd:.5g}")
+    for step in range(4, 48):
+        # With few steps, a factor lies among those of the same time with many.
+        few = scheduler.factor(Progress(step // 4 + 1, step, 4, 24))
+        span = range(max(0, (step - 1) * 10), min((step + 2) * 10, 24 * 40))
+        many = [scheduler.factor(Progress(at // 40 + 1, at, 40, 24)) for at in span]
+        low, high = min(many) - 0.02, max(many) + 0.02
+        said = f"a factor from {low:.4g} to {high:.4g} after {step / 4:g} epochs with 4 steps, as with 40"
+        expect(low <= few <= high, said, f"{few:.5g}")
 
 
 @check(

@@ -12,7 +12,7 @@ import torch
 
 from genzoo.errors import UsageError
 from genzoo.interfaces import RunView
-from genzoo.testing.bench import ODD
+from genzoo.testing.bench import ODD, standardised
 from genzoo.testing.building import extreme_views, first_view
 from genzoo.testing.checking import NotApplicable, check, expect
 from genzoo.testing.checks.runs import figures_of, perform
@@ -244,6 +244,38 @@ def images_stand_upright(subject: Subject) -> None:
 
 
 @check(
+    "grey-levels-are-kept",
+    VISUALIZER,
+    why="Without limits, matplotlib stretches each picture to black and white: faint images look like sharp ones.",
+    mend="Show images with imshow(image, vmin=0, vmax=1), or by genzoo.parts.grids.image_grid.",
+)
+def grey_levels_are_kept(subject: Subject) -> None:
+    """A picture that is an image of the data, or a mean of such, is shown from 0, black, to 1, white."""
+    plugin = subject.build()
+    view = first_view(plugin, subject)
+    # Of one image again and again, every mean is that image.
+    same = {
+        name: replace(split, images=split.images[:1].expand_as(split.images).clone())
+        for name, split in view.splits.items()
+    }
+    done = False
+    for run in (view, replace(view, splits=same)):
+        known = np.concatenate([split.batch().image[:, 0].double().numpy() for split in run.splits.values()])
+        for figure in figures_of(perform(plugin, run)).values():
+            for picture in (item for axes in figure.axes for item in axes.get_images()):
+                shown = np.asarray(picture.get_array(), dtype=float)
+                if shown.shape != tuple(view.image.shape[1:]):
+                    continue
+                if bool(np.isclose(known, shown, atol=1e-4).all((1, 2)).any()):
+                    done = True
+                    low, high = (float(value) for value in picture.get_clim())
+                    said = "an image of the data shown from 0 to 1"
+                    expect((low, high) == (0, 1), said, f"from {low:.3g} to {high:.3g}")
+    if not done:
+        raise NotApplicable("it shows no image of the data alone")
+
+
+@check(
     "points-are-of-their-class",
     VISUALIZER,
     why="Points in the colours of other images' labels show classes that mix where they are apart.",
@@ -263,7 +295,8 @@ def points_are_of_their_class(subject: Subject) -> None:
     done = False
     for figure in drawn.values():
         for axes in figure.axes:
-            groups = _coloured(axes)
+            coloured = _coloured(axes)
+            groups, colours = list(coloured.values()), list(coloured)
             if len(groups) != classes or min(map(len, groups)) < 5:
                 continue
             every = np.concatenate(groups)
@@ -273,17 +306,47 @@ def points_are_of_their_class(subject: Subject) -> None:
                 if places is None:
                     continue
                 done = True
-                for points in groups:
+                names = [view.image.class_name(label) for label in range(classes)]
+                of_classes = standardised(torch.arange(classes)[:, None].expand(-1, 3))[:, 0].numpy()
+                told = _legend(axes, names) if np.allclose(places, of_classes, atol=0.05) else {}
+                for points, colour in zip(groups, colours, strict=True):
                     nearest = np.abs(points[:, column, None] - places).argmin(1)
                     share = float(np.bincount(nearest).max() / len(nearest))
                     expect(share > 0.8, "points of one colour to be of one class", f"{share:.0%} of them")
+                    of = int(np.bincount(nearest).argmax())
+                    if of in told:
+                        same = np.allclose(told[of], colour, atol=0.02)
+                        expect(same, f"points of {names[of]} in the colour of {names[of]} in the legend", "in another")
     if not done:
         raise NotApplicable("it draws no points by class")
 
 
-def _coloured(axes: Any) -> list[np.ndarray]:
+def _legend(axes: Any, names: list[str]) -> dict[int, Any]:
+    """Class → the colour that a legend of the axes or of their figure shows beside its name."""
+    from matplotlib.colors import to_rgba
+
+    found: dict[int, Any] = {}
+    for legend in [axes.get_legend(), *axes.figure.legends]:
+        if legend is None:
+            continue
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=False):
+            if text.get_text() not in names:
+                continue
+            for name in ("get_markerfacecolor", "get_facecolor", "get_color"):
+                if not hasattr(handle, name):
+                    continue
+                value = np.asarray(getattr(handle, name)(), dtype=object)
+                colour = value[0] if value.ndim == 2 else getattr(handle, name)()
+                found[names.index(text.get_text())] = to_rgba(colour)[:3]
+                break
+    return found
+
+
+def _coloured(axes: Any) -> dict[Any, np.ndarray]:
     """The points of scatter plots and marked lines of some axes, by their colour."""
-    found: dict[tuple[float, ...], list[np.ndarray]] = {}
+    from matplotlib.colors import to_rgb
+
+    found: dict[Any, list[np.ndarray]] = {}
     for collection in axes.collections:
         offsets = np.asarray(collection.get_offsets(), dtype=float)
         if offsets.ndim != 2 or len(offsets) < 2:
@@ -293,12 +356,12 @@ def _coloured(axes: Any) -> list[np.ndarray]:
         colours = np.broadcast_to(colours, (len(offsets), 4)) if len(colours) == 1 else colours
         if len(colours) == len(offsets):
             for colour in np.unique(colours, axis=0):
-                found.setdefault(tuple(colour), []).append(offsets[(colours == colour).all(1)])
+                found.setdefault(tuple(colour[:3]), []).append(offsets[(colours == colour).all(1)])
     for line in axes.get_lines():
         if line.get_linestyle() in {"None", "none", ""} and len(line.get_xdata()) > 1:
             points = np.column_stack([line.get_xdata(), line.get_ydata()]).astype(float)
-            found.setdefault((str(line.get_color()),), []).append(points)  # pyright: ignore[reportArgumentType]
-    return [np.concatenate(parts) for parts in found.values()]
+            found.setdefault(to_rgb(line.get_markerfacecolor()), []).append(points)
+    return {colour: np.concatenate(parts) for colour, parts in found.items()}
 
 
 def _places(values: np.ndarray, count: int) -> np.ndarray | None:

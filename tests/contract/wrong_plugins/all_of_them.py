@@ -22,6 +22,7 @@ for _module in (
     "visualizers",
     "values",
     "unusual",
+    "second",
 ):
     import_module(f"wrong_plugins.{_module}")
 

@@ -121,7 +121,10 @@ class LeastSquares(Game):
     """A critic every second step."""
 
 
-@wrong("players-are-apart", also=("player-gradient-arrives", "player-terms-sum", "quantities-act", "realism-pays"))
+@wrong(
+    "players-are-apart",
+    also=("every-term-is-trained", "player-gradient-arrives", "player-terms-sum", "quantities-act", "realism-pays"),
+)
 class CallsBothByOneName(Game):
     """Its players have one name."""
 
@@ -138,7 +141,7 @@ class HidesAPenalty(Game):
         return replace(found, objective=found.objective + 0.1)
 
 
-@wrong("player-gradient-arrives")
+@wrong("player-gradient-arrives", also=("every-term-is-trained",))
 class DetachesTheGenerator(Game):
     """The generator's images are detached for both players."""
 

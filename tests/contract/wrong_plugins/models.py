@@ -102,7 +102,9 @@ class TurnsGradientsOn(PlainModel):
             return super().encode(batch, samples=samples, context=context)
 
 
-@wrong("inputs-unchanged", also=("overfits-one-batch", "images-independent", "compiles", "exports"))
+@wrong(
+    "inputs-unchanged", also=("evaluation-repeats", "overfits-one-batch", "images-independent", "compiles", "exports")
+)
 class DarkensItsInput(PlainModel):
     """It scales the images in place."""
 
@@ -185,6 +187,8 @@ class MixesLeadingDimensions(PlainModel):
 @wrong(
     "mean-decoding-repeats",
     also=(
+        "evaluation-repeats",
+        "samples-stay-with-images",
         "permutation-equivariant",
         "images-independent",
         "leading-dimensions",

@@ -202,3 +202,67 @@ class Wave(Scheduler):
 
 
 right(summary="Falls by a tenth with each 100 steps")(DecayByStep)
+
+
+@right()
+class Sawtooth(Scheduler):
+    """A rise from 0 to 1 every two epochs."""
+
+    @property
+    def period(self) -> float | None:
+        return 2.0
+
+    def time(self, progress: Progress) -> float:
+        return progress.step / progress.steps_per_epoch
+
+    def factor(self, progress: Progress) -> float:
+        return self.time(progress) / 2.0 % 1.0
+
+
+@wrong("independent-of-steps-per-epoch")
+class SawtoothOfUpdates(Sawtooth):
+    """Its period of two epochs lasts two of what an epoch has many of."""
+
+    def time(self, progress: Progress) -> float:
+        return float(progress.step)
+
+
+@right()
+class ByEpoch(Scheduler):
+    """Multiplied by 0.9 after each epoch."""
+
+    monotone = "decreasing"
+
+    def factor(self, progress: Progress) -> float:
+        return 0.9 ** (progress.epoch - 1)
+
+
+@wrong("independent-of-steps-per-epoch")
+class TooOftenMultiplied(ByEpoch):
+    """It is multiplied far more often than after each epoch."""
+
+    def factor(self, progress: Progress) -> float:
+        return 0.9**progress.step
+
+
+@right()
+class Smooth(Scheduler):
+    """A smooth rise over two epochs."""
+
+    monotone = "increasing"
+    first = 1
+
+    def factor(self, progress: Progress) -> float:
+        within = (progress.step % progress.steps_per_epoch + 1) / progress.steps_per_epoch
+        u = min(1.0, (progress.epoch - self.first + within) / 2.0)
+        return u * u * (3 - 2 * u)
+
+    def settled_after(self, progress: Progress) -> float | None:
+        return 2.0
+
+
+@wrong("settles-no-later")
+class StartsAnEpochIn(Smooth):
+    """Epochs count from 1, and it takes them to count from 0."""
+
+    first = 0

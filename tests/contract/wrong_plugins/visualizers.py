@@ -28,7 +28,7 @@ class First(Visualizer):
         batch = run.batch(1)
         shown = run.model.likelihood.display(run.model(batch).likelihood)[0]
         for place, image in enumerate((batch.image, shown)):
-            figure.add_subplot(1, 2, place + 1).imshow(image[0, 0].detach().numpy(), cmap="gray")
+            figure.add_subplot(1, 2, place + 1).imshow(image[0, 0].detach().numpy(), cmap="gray", vmin=0, vmax=1)
         figure.suptitle(run.title)
         return figure
 
@@ -230,7 +230,7 @@ class TwoOfMany(First):
         figure = Figure(figsize=(3, 2))
         for place in range(3):
             image = run.model.sample(1, torch.zeros(1, dtype=torch.int64), seed=place)
-            figure.add_subplot(1, 3, place + 1).imshow(image[0, 0].numpy(), cmap="gray")
+            figure.add_subplot(1, 3, place + 1).imshow(image[0, 0].numpy(), cmap="gray", vmin=0, vmax=1)
         figure.suptitle(f"{run.title}: classes")
         return figure
 
