@@ -274,7 +274,10 @@ def _weights(run: RunFolder) -> str | None:
     from genzoo.engine.checkpoint import find
 
     checkpoint = find(run.checkpoints)
-    return None if checkpoint is None else storage.sha256(checkpoint / "model.safetensors")
+    if checkpoint is None:
+        return None
+    averaged = checkpoint / "averages.safetensors"  # What is measured and shipped, where there is one.
+    return storage.sha256(averaged if averaged.exists() else checkpoint / "model.safetensors")
 
 
 def _text(value: Any) -> str:
