@@ -130,7 +130,7 @@ def call(hub: Hub, home: Path, *words: str, python: str = "") -> subprocess.Comp
     }
     command = [sys.executable, "-c", python] if python else [sys.executable, "-m", "genzoo", *words]
     return subprocess.run(
-        command, cwd=home, env={**os.environ, **settings}, capture_output=True, text=True, timeout=200
+        command, cwd=home, env={**os.environ, **settings}, capture_output=True, text=True, encoding="utf-8", timeout=200
     )
 
 

@@ -54,11 +54,13 @@ def test_what_changes_is_seen(root: Path, change: str) -> None:
     before = told(root)
     run = RunFolder(Path(before[1]["path"]))
     if change == "numbers":
-        rows = run.metrics_file.read_text().replace('"epoch": 1', '"epoch": 8', 1)
+        rows = run.metrics_file.read_text(encoding="utf-8").replace('"epoch": 1', '"epoch": 8', 1)
         storage.replace(run.metrics_file, rows.encode())
         assert told(root)[1]["epoch"] == 8
     elif change == "recipe":
-        storage.replace(run.config_file, run.config_file.read_text().replace("beta = 2.0", "beta = 7.0").encode())
+        storage.replace(
+            run.config_file, run.config_file.read_text(encoding="utf-8").replace("beta = 2.0", "beta = 7.0").encode()
+        )
         assert told(root)[1]["differs"] == "loss.beta 7.0"
     elif change == "status":
         run.update_record(status="failed")
@@ -79,13 +81,13 @@ def test_what_changes_is_seen(root: Path, change: str) -> None:
 def test_runs_that_go_on_or_are_damaged_are_read_each_time(root: Path) -> None:
     running, damaged, _ = (RunFolder(Path(line["path"])) for line in told(root))
     running.update_record(status="running")
-    damaged.record_file.write_text("{")
+    damaged.record_file.write_text("{", encoding="utf-8")
     warnings: list[str] = []
     for _ in range(2):
         lines = listed(root, warnings.append)
         assert [line["status"] for line in lines] == ["stopped", "damaged", "finished"]
     assert len(warnings) == 2
-    assert len(json.loads(index(root).read_text())["runs"]) == 2  # "stopped" is how it ended
+    assert len(json.loads(index(root).read_text(encoding="utf-8"))["runs"]) == 2  # "stopped" is how it ended
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_an_index_that_is_damaged_is_made_again(root: Path, content: bytes) -> N
     before = told(root)
     index(root).write_bytes(content)
     assert told(root) == before
-    assert json.loads(index(root).read_text())["format"] == 1
+    assert json.loads(index(root).read_text(encoding="utf-8"))["format"] == 1
 
 
 def test_a_stopped_run_that_goes_on_is_seen(root: Path) -> None:
@@ -114,7 +116,7 @@ def test_few_runs_leave_no_index(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_index_that_cannot_be_kept_costs_time_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (root.parent / "cache").write_text("a file in the place of the folder")
+    (root.parent / "cache").write_text("a file in the place of the folder", encoding="utf-8")
     assert told(root) == told(root)
     assert len(told(root)) == 3
 
