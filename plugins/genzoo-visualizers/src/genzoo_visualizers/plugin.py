@@ -7,9 +7,7 @@ from genzoo.declare import Component, hookimpl
 REPORT = "Le Trung et al. 2026, Variational Autoencoders: Theory, Implementation, and Conditional Extensions on MNIST"
 
 
-def _declare(
-    name: str, summary: str, paper: str = "", requires_extra: tuple[str, ...] = (), api: str = "1.0"
-) -> Component:
+def _declare(name: str, summary: str, paper: str = "", requires_extra: tuple[str, ...] = ()) -> Component:
     module, camel = name.replace("-", "_"), "".join(word.capitalize() for word in name.split("-"))
     return Component(
         "visualizer",
@@ -19,7 +17,7 @@ def _declare(
         summary=summary,
         paper=paper,
         requires_extra=requires_extra,
-        api=api,
+        api="1.1",
     )
 
 
@@ -57,10 +55,9 @@ def genzoo_visualizers() -> list[Component]:
         _declare(
             "explorer", "a page to walk through the latent space: drag and see what is decoded, draw and see the code"
         ),
-        _declare("nearest", "samples beside the training images that are nearest to them", api="1.1"),
+        _declare("nearest", "samples beside the training images that are nearest to them"),
         _declare(
             "denoising",
             "how noise becomes an image: states along the path of a diffusion's or flow matching's sampler",
-            api="1.1",
         ),
     ]
