@@ -145,7 +145,7 @@ def without_torch(place: Place, wheels: Path, python: str, *, tests: bool) -> No
     place.is_away()
     found = json.loads(place.genzoo("doctor", "--quick", "--json", code=3))
     told = {(item["kind"], item["distribution"]) for item in found["problems"] if item["kind"] != "optional"}
-    expected = {("missing", name) for name in ("torch", "torchvision", "tensorboard", "scikit-learn")}
+    expected = {("missing", name) for name in ("torch", "torchvision", "tensorboard", "scikit-learn", "zuko")}
     if not {("missing", "torch")} <= told <= expected:
         raise SystemExit(f"released: torch and its like alone must be missing, got {sorted(told)}.")
     for line in ("--version", "--help", "list", "list --all", "info vae", "search digits", "recipe list", "run --help",
