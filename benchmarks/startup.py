@@ -44,14 +44,15 @@ print(json.dumps({plugin.distribution: plugin.seconds for plugin in host().plugi
 READY = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from contenders import Silent, experiment
+from contenders import experiment
+from genzoo.engine.listener import Listener
 import torchvision
 from genzoo.engine.train import Trainer
 network = {"name": "conv", "options": {}}
 experiment(network, 2, 128, "auto")  # imports the plugins
 start = time.perf_counter()
 made = experiment(network, 2, 128, "auto")
-trainer = Trainer(made, Silent(), {name: made.dataset.split(name) for name in ("train", "test")})
+trainer = Trainer(made, Listener(), {name: made.dataset.split(name) for name in ("train", "test")})
 trainer.initialise()
 print(time.perf_counter() - start)
 """
