@@ -380,7 +380,7 @@ def evaluation_repeats(subject: Subject) -> None:
     ),
 )
 def codes_decode_as_drawn(subject: Subject) -> None:
-    """What the decoder is given in place of codes decodes to the same images as the codes do."""
+    """What the decoder is given instead of codes decodes to the same images as the codes do."""
     model = dict(states(subject))["with moved weights"]
     data = batch(model.image, 4)
     with torch.no_grad(), seeded(1):

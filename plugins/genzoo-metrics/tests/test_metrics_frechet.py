@@ -52,10 +52,11 @@ def test_a_constant_feature_is_no_obstacle() -> None:
     assert frechet(a, a) == pytest.approx(0, abs=1e-9)
 
 
-def test_images_of_a_model_without_a_likelihood_are_measured_once(tmp_path: Path) -> None:
-    # A GAN has no p(x|z) to draw from beside the image itself.
+@pytest.mark.parametrize("model", ["gan", "realnvp"])
+def test_images_that_are_no_draws_of_a_likelihood_are_measured_once(model: str, tmp_path: Path) -> None:
+    # A GAN has no p(x|z), and the latents of RealNVP are the pixels.
     tiny = {"images": 64, "judge_images": 256, "judge_accuracy": 0.0}
-    run = genzoo.run("gan", data="digits", epochs=1, limit=128, out=tmp_path, progress=False)
+    run = genzoo.run(model, data="digits", epochs=1, limit=128, out=tmp_path, progress=False)
     numbers = run.evaluate("judge-frechet", **tiny)
     assert {"judge-frechet", "real"} <= numbers.keys()
     assert "samples" not in numbers

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genzoo.errors import UsageError
 from genzoo.interfaces import Generator, Measurement, Metric, Model, RunView
+from genzoo.types import Capability
 from genzoo_metrics.judged import OF_THE_JUDGE, features, judge_for, sampled
 from genzoo_metrics.options import JudgeFrechetOptions
 
@@ -65,8 +66,10 @@ class JudgeFrechet(Metric):
         real = features(judge, test.image)
         train = features(judge, run.shuffled(len(test), "train").image)
         numbers["real"] = frechet(train, real)
-        # A generator without a likelihood has nothing to draw but its images.
-        kinds = {"": True, "samples": False} if isinstance(cast(Generator, run.model), Model) else {"": True}
+        # A generator without a likelihood, or whose latents are the pixels, has nothing to draw but its images.
+        model = cast(Generator, run.model)
+        draws = isinstance(model, Model) and Capability.EXACT_POSTERIOR not in model.capabilities
+        kinds = {"": True, "samples": False} if draws else {"": True}
         for name, mean in kinds.items():
             made = sampled(run, test.label, len(test), "frechet", mean=mean)
             numbers[name] = frechet(torch.cat([features(judge, images) for images in made]), real)
